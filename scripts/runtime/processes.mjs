@@ -3,9 +3,17 @@ import { spawn } from "node:child_process";
 import { createRequire } from "node:module";
 import net from "node:net";
 import { inProject } from "../setup/paths.mjs";
-import { which } from "../setup/step.mjs";
+import { say, tied } from "../setup/step.mjs";
 
 const require = createRequire(import.meta.url);
+
+/** The compatibility date to run with here: workerd refuses a date after its own. */
+export function runnableDate(wanted) {
+  const { compatibilityDate: newest } = require("workerd");
+  if (wanted <= newest) return wanted;
+  say(`this workerd knows no compatibility date after ${newest}: running with that instead of ${wanted}`);
+  return newest;
+}
 
 /** The environment in which miniflare (and so wrangler) starts workerd through the script beside this file. */
 export const withTiedWorkerd = (env = process.env) => ({
@@ -19,9 +27,8 @@ export const withTiedWorkerd = (env = process.env) => ({
  * ends the other in good order; and, on Linux, so that the kernel ends it when this process dies.
  */
 export function spawnTied(script, args, options) {
-  const command = [process.execPath, "--no-warnings", script, ...args];
-  if (which("setpriv")) command.unshift("setpriv", "--pdeathsig", "TERM");
-  return spawn(command[0], command.slice(1), { detached: true, ...options });
+  const [command, ...rest] = tied(process.execPath, "--no-warnings", script, ...args);
+  return spawn(command, rest, { detached: true, ...options });
 }
 
 /** Ends a process and, should it not end by itself, its whole group. Resolves when it is gone. */

@@ -8,12 +8,11 @@
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { Miniflare, convertV4MiniflareOptions } from "miniflare";
-import { compatibilityDate as newestDate } from "workerd";
 import { unstable_getMiniflareWorkerOptions as workerOptionsOf } from "wrangler";
 import { inProject } from "../setup/paths.mjs";
 import { StepError, main } from "../setup/step.mjs";
 import { bundle } from "./bundle.mjs";
-import { withTiedWorkerd } from "./processes.mjs";
+import { runnableDate, withTiedWorkerd } from "./processes.mjs";
 import { workerVars } from "./vars.mjs";
 
 await main(async () => {
@@ -41,7 +40,7 @@ await main(async () => {
         {
           ...workerOptions,
           name: workerOptions.name ?? "tailrace",
-          compatibilityDate: [workerOptions.compatibilityDate, newestDate].sort()[0],
+          compatibilityDate: runnableDate(workerOptions.compatibilityDate),
           modulesRules: undefined,
           modules: await bundle(entry, path.resolve(values.build)),
           modulesRoot: "/",

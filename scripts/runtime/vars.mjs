@@ -1,8 +1,8 @@
 // The variables and secrets of a local Worker. They come from the environment, as in a deployment, and never
 // appear on a command line, where every user of the machine could read them.
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
+import { inProject } from "../setup/paths.mjs";
 
 /** Variables that speak to the scripts and the tests, not to the Worker. */
 const forScripts = /^TAILRACE_(TOOLCHAIN|BUILD|TEST_.*|NODE|RUNTIME|WORKERD)$/;
@@ -23,12 +23,16 @@ export function workerVars(env = process.env) {
   return vars;
 }
 
-/** Writes variables to a file that only this user can read, for programs that take them only so. */
-export function writeVars(vars) {
-  const folder = mkdtempSync(path.join(tmpdir(), "tailrace-"));
-  const file = path.join(folder, "vars.env");
+/**
+ * Writes variables to a file that only this user can read, for programs that take them only so. The next start
+ * with the same name overwrites what a killed one left behind.
+ */
+export function writeVars(name, vars) {
+  const file = inProject(".tailrace", name);
+  mkdirSync(path.dirname(file), { recursive: true });
+  rmSync(file, { force: true });
   writeFileSync(file, Object.entries(vars).map(line).join(""), { mode: 0o600 });
-  return { file, remove: () => rmSync(folder, { recursive: true, force: true }) };
+  return { file, remove: () => rmSync(file, { force: true }) };
 }
 
 /** dotenv unescapes only within double quotes, so the quote is one that the value does not contain. */

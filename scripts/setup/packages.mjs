@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { inProject, npmBin, root } from "./paths.mjs";
-import { StepError, run, say } from "./step.mjs";
+import { StepError, run, say, tied } from "./step.mjs";
 
 const stamp = inProject("node_modules", ".tailrace-installed");
 
@@ -25,7 +25,7 @@ export async function ensurePackages() {
   if (code !== 0) {
     throw new StepError(
       "installing the npm packages (npm ci) failed",
-      timedOut ? "npm said nothing for ten minutes" : lastLines(output) || `npm ended with ${code}`,
+      timedOut ? "npm said nothing for ten minutes" : firstErrors(output) || `npm ended with ${code}`,
       "check that npm can reach its registry (npm ping), then run the same command again",
     );
   }
@@ -42,7 +42,8 @@ export async function underProjectNode() {
   const wantedNode = JSON.parse(readFileSync(inProject("node_modules", "node", "package.json"), "utf8")).version;
   if (process.version === `v${wantedNode}`) return true;
 
-  const child = spawn(npmBin("node"), process.argv.slice(1), { stdio: "inherit" });
+  const [command, ...args] = tied(npmBin("node"), ...process.argv.slice(1));
+  const child = spawn(command, args, { stdio: "inherit" });
   // This process only passes signals on. From a terminal the child gets them as well, and twice does no harm.
   const forward = (signal) => child.kill(signal);
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, forward);
@@ -58,4 +59,8 @@ export async function underProjectNode() {
   return false;
 }
 
-const lastLines = (text) => text.trim().split("\n").slice(-5).join("\n    ");
+/** npm's errors begin with what matters and end with advice. */
+const firstErrors = (text) => {
+  const errors = text.split("\n").filter((line) => line.startsWith("npm error") && line.length > 10);
+  return errors.slice(0, 5).join("\n    ");
+};

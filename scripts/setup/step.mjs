@@ -100,6 +100,9 @@ export function which(name, searchPath = process.env.PATH ?? "") {
   return undefined;
 }
 
+/** A command that, on Linux, the kernel ends with SIGTERM when the process that starts it dies. */
+export const tied = (...command) => (which("setpriv") ? ["setpriv", "--pdeathsig", "TERM", ...command] : command);
+
 /** Runs a script's main function: a StepError is shown as it is, everything else with its stack. */
 export async function main(work) {
   try {
