@@ -15,7 +15,8 @@ import { StepError, main, run, say } from "./setup/step.mjs";
 import { ensureTools } from "./setup/tools.mjs";
 
 /** Everything a build is made from. When nothing here changed there is nothing to do. */
-const inputs = ["src", "durable", "model", "inspector", "Cargo.toml", "Cargo.lock", "scripts/build.mjs", "scripts/setup"];
+const inputs = ["src", "durable", "model", "inspector", "Cargo.toml", "Cargo.lock"];
+inputs.push("scripts/build.mjs", "scripts/setup/tools.mjs", "scripts/setup/wrappers");
 
 /**
  * Builds if anything changed.

@@ -53,7 +53,11 @@ function options() {
     if (!Number.isInteger(port) || port < 1 || port > 65_535) throw new Error(`--port ${values.port} is no port`);
     return { port, persistTo: values["persist-to"] };
   } catch (error) {
-    throw new StepError("npm start does not understand its options", error.message, "npm start -- --port 8787 --persist-to DIR");
+    throw new StepError(
+      "npm start does not understand its options",
+      error.message,
+      "npm start -- --port 8787 --persist-to DIR",
+    );
   }
 }
 

@@ -16,7 +16,9 @@ await main(async () => {
   if (!(await underProjectNode())) return;
 
   const { SignJWT } = await import("jose");
-  const token = await new SignJWT(claims).setProtectedHeader({ alg: "HS256", typ: "JWT" }).sign(new TextEncoder().encode(secret));
+  const token = await new SignJWT(claims)
+    .setProtectedHeader({ alg: "HS256", typ: "JWT" })
+    .sign(new TextEncoder().encode(secret));
   console.log(token);
 });
 

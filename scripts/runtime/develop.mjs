@@ -21,7 +21,9 @@ export async function develop({ port, persistTo }) {
     throw new StepError(
       `${host}:${port} cannot be used`,
       taken ? "another program listens on this port" : error.message,
-      taken ? `stop that program, or take another port: npm start -- --port ${port + 1}` : "take another port: npm start -- --port N",
+      taken
+        ? `stop that program, or take another port: npm start -- --port ${port + 1}`
+        : "take another port: npm start -- --port N",
     );
   });
 
@@ -41,7 +43,9 @@ export async function develop({ port, persistTo }) {
   if (await answers(port, child)) {
     // stdout is for whoever waits for the address.
     process.stdout.write(`Tailrace: http://localhost:${port}\n`);
-    say(`listening on ${host}:${port} only; streams are kept in ${path.relative(process.cwd(), persistTo) || "."}; Ctrl-C stops it`);
+    say(
+      `listening on ${host}:${port} only; streams are kept in ${path.relative(process.cwd(), persistTo) || "."}; Ctrl-C stops it`,
+    );
     if (vars.TAILRACE_OPEN) say("open: no token is needed. Set TAILRACE_TOKEN to try it as a deployment");
   }
   return {

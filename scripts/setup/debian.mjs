@@ -49,7 +49,8 @@ export async function debianRoute(env = process.env) {
   if (!(await isInstalled())) {
     const failed = await aptInstall(packages);
     if (failed) return { reason: failed };
-    if (!(await isInstalled())) return { reason: "the packages are installed, but their Rust is too old or incomplete" };
+    if (!(await isInstalled()))
+      return { reason: "the packages are installed, but their Rust is too old or incomplete" };
   }
   // rustup's programs may come first in PATH, and its variables would choose another compiler.
   const { RUSTC, CARGO, RUSTUP_TOOLCHAIN, ...rest } = env; // eslint-disable-line no-unused-vars

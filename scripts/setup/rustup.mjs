@@ -14,7 +14,10 @@ const patienceMs = 60_000;
 
 /** What is missing: commands that would add it. Empty when everything is there. */
 async function missing(env) {
-  const installed = await run("rustup", ["component", "list", "--installed", "--toolchain", "nightly"], { env, quiet: true });
+  const installed = await run("rustup", ["component", "list", "--installed", "--toolchain", "nightly"], {
+    env,
+    quiet: true,
+  });
   if (installed.code !== 0) {
     return [["toolchain", "install", "nightly", "--profile", "minimal", "--component", "rust-src", "--target", target]];
   }
@@ -37,16 +40,17 @@ function downloaded() {
 
 /**
  * @param {NodeJS.ProcessEnv} env
+ * @param {number} [idleMs] how long rustup may do nothing
  * @returns {Promise<{env?: NodeJS.ProcessEnv, wasmEnv?: NodeJS.ProcessEnv, reason?: string}>} where to find the
  *   toolchain, or why not
  */
-export async function rustupRoute(env = process.env) {
+export async function rustupRoute(env = process.env, idleMs = patienceMs) {
   if (!which("rustup", env.PATH)) return { reason: "rustup is not in PATH" };
   for (const command of await missing(env)) {
     say(`rustup ${command.join(" ")}`);
-    const { code, output, timedOut } = await run("rustup", command, { env, idleMs: patienceMs, alive: downloaded });
+    const { code, output, timedOut } = await run("rustup", command, { env, idleMs, alive: downloaded });
     if (code === 0) continue;
-    const why = timedOut ? `no progress for ${patienceMs / 1000} s` : output.trim().split("\n").at(-1);
+    const why = timedOut ? `no progress for ${idleMs / 1000} s` : output.trim().split("\n").at(-1);
     return { reason: `rustup ${command.slice(0, 2).join(" ")} failed: ${why}` };
   }
   const nightly = { ...env, RUSTUP_TOOLCHAIN: "nightly" };
