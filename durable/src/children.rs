@@ -1,0 +1,319 @@
+//! The tree: who lives right below, what holds for them, and their end. Streams tell each other by obligations only.
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tailrace_model::cause::{Cause, Origin};
+use tailrace_model::event::{Fragment, StoredEvent};
+use tailrace_model::json as json_text;
+use tailrace_model::limits;
+use tailrace_model::time::Millis;
+
+use crate::commit::{Committed, Entry, Kind, commit};
+use crate::obligation::{self, Call, Inherited, Message, Obligation, Reply};
+use crate::sql::Sql;
+use crate::stream::{Moment, Stream};
+use crate::{Failure, keys, schema};
+
+/// Milliseconds after which children that were told to delete themselves are told again.
+const DELETE_AGAIN_MS: i64 = 60_000;
+
+/// A stream right below.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Child {
+    /// Its path.
+    pub path: String,
+    /// Its life.
+    pub generation: String,
+    /// When that began.
+    pub created_at: Millis,
+}
+
+/// How far a walk over the children has come, for the control event at `offset`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Walk {
+    offset: u64,
+    after: String,
+}
+
+/// The streams right below, by path, behind `after`.
+///
+/// # Errors
+/// [`Failure`]
+pub fn list<S: Sql>(stream: &Stream<S>, after: &str, limit: u64) -> Result<Vec<Child>, Failure> {
+    stream.life()?;
+    children_after(&stream.sql, after, limit)
+}
+
+/// Takes in what another stream says. Nothing is told on from here: that is the alarm's.
+///
+/// # Errors
+/// [`Failure`]
+pub fn hear<S: Sql>(
+    stream: &mut Stream<S>,
+    now: Moment,
+    message: &Message,
+) -> Result<(Reply, Option<Committed>), Failure> {
+    match message {
+        Message::Born { path, generation, created_at } => child_born(stream, now, path, generation, *created_at),
+        Message::Died { path, generation } => child_died(stream, now, path, generation),
+        Message::Holds(inherited) => {
+            if stream.life.is_none() {
+                return Ok((Reply { gone: true, ..Reply::default() }, None));
+            }
+            Ok((Reply::default(), take_over(stream, now, inherited)?))
+        }
+        Message::Delete => {
+            let gone = stream.life.is_none();
+            if !gone {
+                delete(stream, now, true)?;
+            }
+            Ok((Reply { gone, ..Reply::default() }, None))
+        }
+    }
+}
+
+/// Deletes the stream; with `below`, everything under it first, which is worked off by alarms.
+/// Returns true when the stream is gone already.
+///
+/// # Errors
+/// [`tailrace_model::Problem::StreamNotFound`]; [`Failure::Storage`].
+pub fn delete<S: Sql>(stream: &mut Stream<S>, now: Moment, below: bool) -> Result<bool, Failure> {
+    stream.life()?;
+    if below && !children_after(&stream.sql, "", 1)?.is_empty() {
+        if obligation::of_kind(&stream.sql, obligation::Kind::DeleteBelow)?.is_empty() {
+            let walk = json!(Walk::default()).to_string();
+            obligation::owe(stream, now.at, obligation::Kind::DeleteBelow, &walk)?;
+        }
+        return Ok(false);
+    }
+    end_life(stream, now)?;
+    Ok(true)
+}
+
+/// Owes the parent the news of a birth.
+pub(crate) fn owe_birth_notice<S: Sql>(stream: &mut Stream<S>, now: Millis, generation: &str) -> Result<(), Failure> {
+    if stream.path().parent().is_none() {
+        return Ok(());
+    }
+    let message = Message::Born { path: stream.path().to_string(), generation: generation.to_owned(), created_at: now };
+    obligation::owe(stream, now, obligation::Kind::TellParent, &json!(message).to_string())
+}
+
+/// Owes every child the control event at `offset`. Streams born later get it when they say that they are born.
+pub(crate) fn owe_relay<S: Sql>(stream: &mut Stream<S>, now: Millis, offset: u64) -> Result<(), Failure> {
+    if children_after(&stream.sql, "", 1)?.is_empty() {
+        return Ok(());
+    }
+    let walk = Walk { offset, after: String::new() };
+    obligation::owe(stream, now, obligation::Kind::Relay, &json!(walk).to_string())
+}
+
+/// The next call for a `tell-parent` row.
+pub(crate) fn birth_or_death<S: Sql>(
+    stream: &Stream<S>,
+    obligation: &Obligation,
+) -> Result<Option<(String, Message)>, Failure> {
+    let message: Message = parse(&obligation.detail)?;
+    Ok(stream.path().parent().map(|parent| (parent.to_string(), message)))
+}
+
+/// The next call for a `relay` row; none when every child has it.
+pub(crate) fn relay<S: Sql>(
+    stream: &mut Stream<S>,
+    obligation: &Obligation,
+) -> Result<Option<(String, Message)>, Failure> {
+    let walk: Walk = parse(&obligation.detail)?;
+    let inherited = inherited_at(stream, walk.offset)?;
+    let child = children_after(&stream.sql, &walk.after, 1)?.into_iter().next();
+    match (inherited, child) {
+        (Some(inherited), Some(child)) => Ok(Some((child.path, Message::Holds(inherited)))),
+        _ => obligation::forget(stream, obligation.id).map(|()| None),
+    }
+}
+
+/// A child has a control event: on to the next.
+pub(crate) fn handed_on<S: Sql>(stream: &mut Stream<S>, now: Moment, call: &Call) -> Result<(), Failure> {
+    move_on(stream, now, call)
+}
+
+/// The next call for a `delete-below` row; none when all were told. When nobody is left below, the stream ends.
+pub(crate) fn delete_below<S: Sql>(
+    stream: &mut Stream<S>,
+    now: Moment,
+    obligation: &Obligation,
+) -> Result<Option<(String, Message)>, Failure> {
+    let walk: Walk = parse(&obligation.detail)?;
+    if let Some(child) = children_after(&stream.sql, &walk.after, 1)?.into_iter().next() {
+        return Ok(Some((child.path, Message::Delete)));
+    }
+    if children_after(&stream.sql, "", 1)?.is_empty() {
+        if stream.life.is_some() {
+            end_life(stream, now)?;
+        } else {
+            obligation::forget(stream, obligation.id)?;
+        }
+        return Ok(None);
+    }
+    // All were told. Their own notices bring this forward; this is for one that is lost.
+    let walk = json!(Walk::default()).to_string();
+    obligation::put_off(stream, obligation.id, now.at + DELETE_AGAIN_MS, 0, &walk)?;
+    Ok(None)
+}
+
+/// A child knows that it is to be deleted: on to the next. One that does not exist is taken off the list.
+pub(crate) fn told_to_delete<S: Sql>(
+    stream: &mut Stream<S>,
+    now: Moment,
+    call: &Call,
+    gone: bool,
+) -> Result<(), Failure> {
+    if gone {
+        let rows = stream.sql.run("SELECT generation FROM children WHERE path = ?", &[call.to.as_str().into()])?;
+        if let Some(generation) = rows.first().map(|row| row.text(0).to_owned()) {
+            child_died(stream, now, &call.to, &generation)?;
+        }
+    }
+    move_on(stream, now, call)
+}
+
+/// Appends a control event that holds for this stream because it holds for one above.
+pub(crate) fn take_over<S: Sql>(
+    stream: &mut Stream<S>,
+    now: Moment,
+    from: &Inherited,
+) -> Result<Option<Committed>, Failure> {
+    if stream.life.is_none() {
+        return Ok(None);
+    }
+    let key = keys::system(&format!("inherited:{}:{}:{}", from.path, from.generation, from.offset));
+    let system = Some(format!("{{\"by\":\"inherited\",\"from\":{}}}", json_text::quoted(&from.path)));
+    let cause = Cause { stream_path: from.path.clone(), offset: from.offset, hops: from.hops, turns: from.turns };
+    let mut entry = system_entry(&from.event_type, &from.payload, system, Some(key))?;
+    entry.origin = Some(Origin::Known(cause));
+    commit(stream, now, Kind::System, &[entry]).map(Some)
+}
+
+fn move_on<S: Sql>(stream: &mut Stream<S>, now: Moment, call: &Call) -> Result<(), Failure> {
+    let Some(obligation) = obligation::find(&stream.sql, call.id)? else { return Ok(()) };
+    let walk = Walk { after: call.to.clone(), ..parse(&obligation.detail)? };
+    obligation::put_off(stream, call.id, now.at, 0, &json!(walk).to_string())
+}
+
+fn child_born<S: Sql>(
+    stream: &mut Stream<S>,
+    now: Moment,
+    path: &str,
+    generation: &str,
+    created_at: Millis,
+) -> Result<(Reply, Option<Committed>), Failure> {
+    let key = birth_key(path, generation);
+    let died = death_key(path, generation);
+    if stream.life.is_some() && !keys::find(&stream.sql, &[&died])?.is_empty() {
+        return Ok((Reply::default(), None));
+    }
+    let payload = json!({"path": path, "generation": generation}).to_string();
+    let entry = system_entry("stream.child-created", &payload, None, Some(key))?;
+    let committed = commit(stream, now, Kind::System, &[entry])?;
+    stream.sql.run(
+        "INSERT INTO children (path, generation, created_at) VALUES (?, ?, ?)
+         ON CONFLICT (path) DO UPDATE SET generation = excluded.generation, created_at = excluded.created_at",
+        &[path.into(), generation.into(), created_at.into()],
+    )?;
+    let offsets: Vec<u64> =
+        stream.life.as_ref().map(|life| life.state.inherited.values().copied().collect()).unwrap_or_default();
+    let mut inherited = Vec::new();
+    for offset in offsets {
+        inherited.extend(inherited_at(stream, offset)?);
+    }
+    inherited.sort_by_key(|it| it.offset);
+    Ok((Reply { inherited, gone: false }, Some(committed)))
+}
+
+fn child_died<S: Sql>(
+    stream: &mut Stream<S>,
+    now: Moment,
+    path: &str,
+    generation: &str,
+) -> Result<(Reply, Option<Committed>), Failure> {
+    let mut committed = None;
+    if stream.life.is_some() {
+        let payload = json!({"path": path, "generation": generation}).to_string();
+        let entry = system_entry("stream.child-deleted", &payload, None, Some(death_key(path, generation)))?;
+        committed = Some(commit(stream, now, Kind::System, &[entry])?);
+    }
+    if schema::exists(&stream.sql, "children")? {
+        stream.sql.run("DELETE FROM children WHERE path = ? AND generation = ?", &[path.into(), generation.into()])?;
+        if children_after(&stream.sql, "", 1)?.is_empty() {
+            for waiting in obligation::of_kind(&stream.sql, obligation::Kind::DeleteBelow)? {
+                obligation::put_off(stream, waiting.id, now.at, 0, &waiting.detail)?;
+            }
+        }
+    }
+    Ok((Reply::default(), committed))
+}
+
+/// Drops everything but what is still owed: the parent must learn of it. The children table stays, they are still there.
+fn end_life<S: Sql>(stream: &mut Stream<S>, now: Moment) -> Result<(), Failure> {
+    let generation = stream.generation().unwrap_or_default().to_owned();
+    schema::drop(&stream.sql)?;
+    stream.sql.run("DELETE FROM obligations WHERE kind <> ?", &[obligation::Kind::TellParent.name().into()])?;
+    stream.life = None;
+    if stream.path().parent().is_some() {
+        let message = Message::Died { path: stream.path().to_string(), generation };
+        obligation::owe(stream, now.at, obligation::Kind::TellParent, &json!(message).to_string())?;
+    }
+    obligation::refresh(stream)
+}
+
+fn children_after<S: Sql>(sql: &S, after: &str, limit: u64) -> Result<Vec<Child>, Failure> {
+    let rows = sql.run(
+        "SELECT path, generation, created_at FROM children WHERE path > ? ORDER BY path LIMIT ?",
+        &[after.into(), limit.into()],
+    )?;
+    let child = |row: &crate::sql::Row| Child {
+        path: row.text(0).to_owned(),
+        generation: row.text(1).to_owned(),
+        created_at: row.integer(2),
+    };
+    Ok(rows.iter().map(child).collect())
+}
+
+/// The control event at `offset` as it is handed to a child.
+fn inherited_at<S: Sql>(stream: &Stream<S>, offset: u64) -> Result<Option<Inherited>, Failure> {
+    let Some(stored) = stream.event_at(offset)? else { return Ok(None) };
+    let event = StoredEvent::parse(&stored.line).map_err(|error| Failure::Storage(error.to_string()))?;
+    let (hops, turns) = event.cause.as_ref().map_or((0, 0), |cause| (cause.hops, cause.turns));
+    Ok(Some(Inherited {
+        path: stream.path().to_string(),
+        generation: stream.generation().unwrap_or_default().to_owned(),
+        offset,
+        // The tree is no deeper than a path, so this chain ends by itself.
+        hops: hops.saturating_add(1).min(limits::HOPS),
+        turns,
+        event_type: event.event_type.into_owned(),
+        payload: event.payload.get().to_owned(),
+    }))
+}
+
+fn system_entry(
+    event_type: &str,
+    payload: &str,
+    system: Option<String>,
+    key: Option<String>,
+) -> Result<Entry, Failure> {
+    let fragment = Fragment { event_type, payload, metadata: None, system, key: None }.to_text()?;
+    Ok(Entry { event_type: event_type.to_owned(), key, expected: None, origin: None, fragment, raw: None })
+}
+
+fn birth_key(path: &str, generation: &str) -> String {
+    keys::system(&format!("child-created:{path}:{generation}"))
+}
+
+fn death_key(path: &str, generation: &str) -> String {
+    keys::system(&format!("child-deleted:{path}:{generation}"))
+}
+
+fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Failure> {
+    serde_json::from_str(text).map_err(|error| Failure::Storage(error.to_string()))
+}

@@ -1,0 +1,156 @@
+//! How events lie in rows: one commit is one row, up to 1 MiB of it; what is larger takes a row per MiB.
+
+use tailrace_model::event::type_of_line;
+use tailrace_model::limits;
+use tailrace_model::time::Millis;
+
+use crate::Failure;
+use crate::breaker::Window;
+use crate::sql::{Param, Row, Sql};
+use tailrace_model::state::Breaker;
+
+/// What stands between two lines of a row. No line holds a line end, so splitting there is safe.
+pub const SEPARATOR: &str = ",\n";
+
+/// A row that is being filled.
+#[derive(Debug, Default)]
+pub(crate) struct Draft {
+    pub lines: String,
+    pub count: u64,
+    types: Vec<String>,
+    raw: Option<String>,
+}
+
+/// Where an event's line stands in the drafts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    row: usize,
+    start: usize,
+    end: usize,
+}
+
+/// The rows of one commit.
+#[derive(Debug, Default)]
+pub(crate) struct Drafts {
+    pub rows: Vec<Draft>,
+}
+
+impl Drafts {
+    /// Adds an event whose line is made by `write`, which appends it to the text it is given.
+    pub fn push(&mut self, event_type: &str, raw: Option<&str>, line: &str) -> Place {
+        // Exact bytes belong to a row, so an event that has some gets a row of its own.
+        let fits = raw.is_none()
+            && self.rows.last().is_some_and(|row| {
+                row.raw.is_none() && row.lines.len() + SEPARATOR.len() + line.len() <= limits::EVENT_BYTES
+            });
+        if !fits {
+            self.rows.push(Draft { raw: raw.map(str::to_owned), ..Draft::default() });
+        }
+        let row = self.rows.len().saturating_sub(1);
+        let Some(draft) = self.rows.last_mut() else { return Place { row, start: 0, end: 0 } };
+        if draft.count > 0 {
+            draft.lines.push_str(SEPARATOR);
+        }
+        let start = draft.lines.len();
+        draft.lines.push_str(line);
+        draft.count += 1;
+        if !draft.types.iter().any(|known| known == event_type) {
+            draft.types.push(event_type.to_owned());
+        }
+        Place { row, start, end: draft.lines.len() }
+    }
+
+    /// The line at a place.
+    pub fn line(&self, place: Place) -> &str {
+        self.rows.get(place.row).and_then(|row| row.lines.get(place.start..place.end)).unwrap_or_default()
+    }
+
+    /// Bytes of all lines together.
+    pub fn bytes(&self) -> usize {
+        self.rows.iter().map(|row| row.lines.len()).sum()
+    }
+
+    /// Writes the rows behind `head`. What the breaker counts stands in the last one.
+    pub fn insert<S: Sql>(&self, sql: &S, head: u64, at: Millis, counted: u64, hooks: u64) -> Result<(), Failure> {
+        let mut last = head;
+        for (index, row) in self.rows.iter().enumerate() {
+            last += row.count;
+            let is_last = index + 1 == self.rows.len();
+            let weigh = |weight: u64| Param::from(if is_last { weight } else { 0 });
+            let types = row.types.join("\n");
+            sql.run(
+                "INSERT INTO log (last, count, at, bytes, counted, hooks, raw, types, lines) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                &[
+                    last.into(),
+                    row.count.into(),
+                    at.into(),
+                    (row.lines.len() as u64).into(),
+                    weigh(counted),
+                    weigh(hooks),
+                    row.raw.as_deref().map_or(Param::Null, Param::Text),
+                    types.as_str().into(),
+                    row.lines.as_str().into(),
+                ],
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// The last offset and its time; `None` when nothing was written.
+pub(crate) fn tip<S: Sql>(sql: &S) -> Result<Option<(u64, Millis)>, Failure> {
+    let rows = sql.run("SELECT last, at FROM log ORDER BY last DESC LIMIT 1", &[])?;
+    Ok(rows.first().map(|row| (row.number(0), row.integer(1))))
+}
+
+/// One event as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Its finished line.
+    pub line: String,
+    /// When it was written.
+    pub at: Millis,
+    /// Under which name its exact bytes are kept, if they are.
+    pub raw: Option<String>,
+}
+
+/// The event at an offset.
+pub(crate) fn event_at<S: Sql>(sql: &S, offset: u64) -> Result<Option<Stored>, Failure> {
+    let rows =
+        sql.run("SELECT last, count, at, raw, lines FROM log WHERE last >= ? ORDER BY last LIMIT 1", &[offset.into()])?;
+    Ok(rows.first().and_then(|row| {
+        let index = (offset + row.number(1)).checked_sub(row.number(0) + 1)?;
+        let line = row.text(4).split(SEPARATOR).nth(usize::try_from(index).ok()?)?.to_owned();
+        let raw = (!row.is_null(3)).then(|| row.text(3).to_owned());
+        Some(Stored { line, at: row.integer(2), raw })
+    }))
+}
+
+/// The types of the events in a row's `lines`, one after another.
+pub(crate) fn lines_with_types(lines: &str) -> impl Iterator<Item = (&str, std::borrow::Cow<'_, str>)> {
+    lines.split(SEPARATOR).map(|line| (line, type_of_line(line).unwrap_or_default()))
+}
+
+/// Rebuilds the breaker's window as it was before the object was put to sleep or died.
+pub(crate) fn window<S: Sql>(sql: &S, breaker: &Breaker, now: Millis) -> Result<Window, Failure> {
+    let cutoff = now - i64::try_from(breaker.window_ms).unwrap_or(i64::MAX);
+    let mut found: Vec<Row> = Vec::new();
+    let mut below = u64::MAX >> 11;
+    loop {
+        let rows = sql.run(
+            "SELECT at, counted, hooks, last FROM log WHERE last < ? AND last > ? ORDER BY last DESC LIMIT 200",
+            &[below.into(), breaker.since.into()],
+        )?;
+        let complete = rows.len() < 200 || rows.last().is_some_and(|row| row.integer(0) <= cutoff);
+        below = rows.last().map_or(0, |row| row.number(3));
+        found.extend(rows.into_iter().filter(|row| row.integer(0) > cutoff));
+        if complete {
+            break;
+        }
+    }
+    let mut window = Window::default();
+    for row in found.iter().rev() {
+        window.add(row.integer(0), row.number(1), row.number(2));
+    }
+    Ok(window)
+}

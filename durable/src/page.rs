@@ -1,0 +1,336 @@
+//! Reading back: pages of the log. Whole rows are joined as they are; only where a page begins or ends inside a row, or
+//! a filter applies, are lines looked at.
+
+use serde::{Deserialize, Serialize};
+use tailrace_model::event::StoredEvent;
+use tailrace_model::limits;
+use tailrace_model::time::Millis;
+use tailrace_model::types::TypeFilter;
+
+use crate::Failure;
+use crate::log::{SEPARATOR, lines_with_types};
+use crate::sql::{Param, Row, Sql, Text};
+use crate::stream::Stream;
+
+/// Rows whose heads are looked at in one go when a filter applies.
+const SCAN_ROWS: u64 = 200;
+
+/// Which events to read.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Query {
+    /// Only events behind this offset.
+    pub after: u64,
+    /// Only events before this offset.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<u64>,
+    /// At most so many.
+    pub limit: u64,
+    /// Of all that match, only the last so many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last: Option<u64>,
+    /// Globs over types, as [`TypeFilter::parse`] reads them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub types: Option<String>,
+    /// Only events of this instant or later.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Millis>,
+    /// Only events of this instant or earlier.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<Millis>,
+    /// Only events that the event at this offset of the same stream caused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<u64>,
+}
+
+/// A page.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Page<T> {
+    /// The lines, joined with `,` and a line end.
+    pub lines: T,
+    /// How many there are.
+    pub count: u64,
+    /// The offset up to which was looked: go on behind it.
+    pub after: u64,
+    /// The stream's last offset.
+    pub head: u64,
+    /// True when nothing that matches lies behind `after` now.
+    pub up_to_date: bool,
+}
+
+/// Reads a page.
+///
+/// # Errors
+/// [`tailrace_model::Problem::StreamNotFound`]; [`Failure::Storage`].
+pub fn read<S: Sql>(stream: &Stream<S>, query: &Query) -> Result<Page<S::Text>, Failure> {
+    let head = stream.life()?.head;
+    let range = range(stream, query, head)?;
+    let filter = Filter::new(stream, query)?;
+    let limit = query.limit.min(limits::PAGE_EVENTS);
+    let mut page = if range.first > range.last || limit == 0 {
+        Page { after: range.first.saturating_sub(1), ..Page::default() }
+    } else {
+        match (filter.is_empty(), query.last) {
+            (true, last) => {
+                let first = last.map_or(range.first, |last| range.first.max((range.last + 1).saturating_sub(last)));
+                plain(&stream.sql, first, range.last, limit)?
+            }
+            (false, None) => forward(&stream.sql, &filter, range, limit)?,
+            (false, Some(last)) => backward(&stream.sql, &filter, range, limit.min(last))?,
+        }
+    };
+    page.head = head;
+    page.up_to_date = page.after >= range.last;
+    Ok(page)
+}
+
+/// Offsets, both inclusive; empty when `first` is above `last`.
+#[derive(Clone, Copy, Debug)]
+struct Range {
+    first: u64,
+    last: u64,
+}
+
+fn range<S: Sql>(stream: &Stream<S>, query: &Query, head: u64) -> Result<Range, Failure> {
+    let mut first = query.after.saturating_add(1);
+    let mut last = query.before.map_or(head, |before| before.saturating_sub(1).min(head));
+    if let Some(since) = query.since {
+        first = first.max(first_at(&stream.sql, since, head)?);
+    }
+    if let Some(until) = query.until {
+        last = last.min(first_at(&stream.sql, until.saturating_add(1), head)?.saturating_sub(1));
+    }
+    Ok(Range { first, last })
+}
+
+/// The offset of the first event that is not before `at`; times never decrease, so the rows can be halved.
+fn first_at<S: Sql>(sql: &S, at: Millis, head: u64) -> Result<u64, Failure> {
+    let (mut low, mut high) = (1, head + 1);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let rows =
+            sql.run("SELECT last, count, at FROM log WHERE last >= ? ORDER BY last LIMIT 1", &[middle.into()])?;
+        let Some(row) = rows.first() else { break };
+        if row.integer(2) < at {
+            low = row.number(0) + 1;
+        } else {
+            high = row.number(0) + 1 - row.number(1);
+        }
+    }
+    Ok(low)
+}
+
+/// Everything from `first` to `last`, up to `limit` events and a page's bytes.
+fn plain<S: Sql>(sql: &S, first: u64, last: u64, limit: u64) -> Result<Page<S::Text>, Failure> {
+    let mut page = Page::<S::Text> { after: first - 1, ..Page::default() };
+    let mut room = limits::PAGE_BYTES as u64;
+    while page.after < last && page.count < limit && room > 0 {
+        let next = page.after + 1;
+        let joined = sql.join(
+            "SELECT last, count, bytes, lines FROM log WHERE last >= ? AND last <= ? AND last - count + 1 >= ? ORDER BY last",
+            &[next.into(), last.into(), next.into()],
+            limit - page.count,
+            room,
+        )?;
+        if joined.count > 0 && joined.first == next {
+            page.lines = page.lines.joined(SEPARATOR, &joined.text);
+            page.count += joined.count;
+            page.after += joined.count;
+            room = room.saturating_sub(joined.bytes);
+        } else if !piece(sql, &mut page, last, limit, &mut room)? {
+            break;
+        }
+    }
+    Ok(page)
+}
+
+/// Some events out of the middle of a row. False when not even one fits.
+fn piece<S: Sql>(sql: &S, page: &mut Page<S::Text>, last: u64, limit: u64, room: &mut u64) -> Result<bool, Failure> {
+    let next = page.after + 1;
+    let rows = sql.run("SELECT last, count, lines FROM log WHERE last >= ? ORDER BY last LIMIT 1", &[next.into()])?;
+    let Some(row) = rows.first() else { return Ok(false) };
+    let skip = usize::try_from((next + row.number(1)).saturating_sub(row.number(0) + 1)).unwrap_or(usize::MAX);
+    let wanted = (limit - page.count).min(last + 1 - next).min(row.number(0) + 1 - next);
+    let mut taken: Vec<&str> = Vec::new();
+    for line in row.text(2).split(SEPARATOR).skip(skip).take(usize::try_from(wanted).unwrap_or(usize::MAX)) {
+        let bytes = line.len() as u64;
+        if bytes > *room && page.count + taken.len() as u64 > 0 {
+            *room = 0;
+            break;
+        }
+        *room = room.saturating_sub(bytes);
+        taken.push(line);
+    }
+    page.lines = page.lines.joined(SEPARATOR, &S::Text::from_str(&taken.join(SEPARATOR)));
+    page.count += taken.len() as u64;
+    page.after += taken.len() as u64;
+    Ok(!taken.is_empty())
+}
+
+/// What an event must be like to be on the page.
+struct Filter {
+    types: Option<TypeFilter>,
+    cause: Option<Caused>,
+}
+
+/// Caused by an event of this stream.
+struct Caused {
+    path: String,
+    offset: u64,
+    /// How that stands in a line: the database looks for it before any line is parsed.
+    text: String,
+}
+
+impl Filter {
+    fn new<S: Sql>(stream: &Stream<S>, query: &Query) -> Result<Self, Failure> {
+        let types = query.types.as_deref().map(TypeFilter::parse).transpose()?;
+        let path = stream.path().to_string();
+        let cause = query.cause.map(|offset| Caused {
+            text: format!("\"cause\":{{\"streamPath\":\"{path}\",\"offset\":{offset},"),
+            path,
+            offset,
+        });
+        Ok(Self { types, cause })
+    }
+
+    fn is_empty(&self) -> bool {
+        self.types.is_none() && self.cause.is_none()
+    }
+
+    fn may_match_row(&self, types: &str) -> bool {
+        self.types.as_ref().is_none_or(|filter| types.split('\n').any(|it| filter.matches(it)))
+    }
+
+    fn matches(&self, event_type: &str, line: &str) -> bool {
+        self.types.as_ref().is_none_or(|filter| filter.matches(event_type))
+            && self.cause.as_ref().is_none_or(|caused| caused.matches(line))
+    }
+
+    fn text(&self) -> &str {
+        self.cause.as_ref().map_or("", |caused| &caused.text)
+    }
+}
+
+impl Caused {
+    fn matches(&self, line: &str) -> bool {
+        line.contains(&self.text)
+            && StoredEvent::parse(line)
+                .ok()
+                .and_then(|event| event.cause)
+                .is_some_and(|cause| cause.stream_path == self.path && cause.offset == self.offset)
+    }
+}
+
+/// Matching events from the front on.
+fn forward<S: Sql>(sql: &S, filter: &Filter, range: Range, limit: u64) -> Result<Page<S::Text>, Failure> {
+    let mut found = Found::default();
+    let mut after = range.first - 1;
+    let mut scanned = 0;
+    'scan: while after < range.last && scanned < limits::PAGE_SCAN_ROWS {
+        let heads = sql.run(
+            "SELECT last, count, types, iif(?1 = '', 1, instr(lines, ?1) > 0) FROM log WHERE last > ?2 ORDER BY last LIMIT ?3",
+            &[filter.text().into(), after.into(), SCAN_ROWS.into()],
+        )?;
+        if heads.is_empty() {
+            break;
+        }
+        scanned += heads.len() as u64;
+        for head in &heads {
+            for (offset, line) in matching(sql, filter, head)? {
+                if offset < range.first || offset > range.last {
+                    continue;
+                }
+                if !found.take(offset, line, limit) {
+                    after = found.last.max(after);
+                    break 'scan;
+                }
+            }
+            after = head.number(0).min(range.last);
+            if after >= range.last {
+                break 'scan;
+            }
+        }
+    }
+    Ok(found.into_page(after, false))
+}
+
+/// The last matching events, in their order.
+fn backward<S: Sql>(sql: &S, filter: &Filter, range: Range, limit: u64) -> Result<Page<S::Text>, Failure> {
+    let mut found = Found::default();
+    let mut below = None;
+    let mut scanned = 0;
+    'scan: while scanned < limits::PAGE_SCAN_ROWS {
+        let heads = sql.run(
+            "SELECT last, count, types, iif(?1 = '', 1, instr(lines, ?1) > 0) FROM log
+             WHERE last < ?2 AND last >= ?3 AND last - count < ?4 ORDER BY last DESC LIMIT ?5",
+            &[
+                filter.text().into(),
+                below.map_or(Param::Int(i64::MAX >> 11), Param::from),
+                range.first.into(),
+                range.last.into(),
+                SCAN_ROWS.into(),
+            ],
+        )?;
+        let Some(lowest) = heads.last() else { break };
+        scanned += heads.len() as u64;
+        below = Some(lowest.number(0));
+        for head in &heads {
+            for (offset, line) in matching(sql, filter, head)?.into_iter().rev() {
+                if offset < range.first || offset > range.last {
+                    continue;
+                }
+                if !found.take(offset, line, limit) {
+                    break 'scan;
+                }
+            }
+        }
+    }
+    Ok(found.into_page(range.last, true))
+}
+
+/// The matching events of one row.
+fn matching<S: Sql>(sql: &S, filter: &Filter, head: &Row) -> Result<Vec<(u64, String)>, Failure> {
+    if head.integer(3) == 0 || !filter.may_match_row(head.text(2)) {
+        return Ok(Vec::new());
+    }
+    let rows = sql.run("SELECT lines FROM log WHERE last = ?", &[head.number(0).into()])?;
+    let first = head.number(0) + 1 - head.number(1);
+    Ok(rows
+        .first()
+        .into_iter()
+        .flat_map(|row| lines_with_types(row.text(0)))
+        .zip(first..)
+        .filter(|((line, event_type), _)| filter.matches(event_type, line))
+        .map(|((line, _), offset)| (offset, line.to_owned()))
+        .collect())
+}
+
+/// Events that matched so far.
+#[derive(Default)]
+struct Found {
+    lines: Vec<String>,
+    bytes: usize,
+    last: u64,
+}
+
+impl Found {
+    /// False when the page is full; the event is not taken then.
+    fn take(&mut self, offset: u64, line: String, limit: u64) -> bool {
+        let full = self.lines.len() as u64 >= limit || self.bytes + line.len() > limits::PAGE_BYTES;
+        if full && !self.lines.is_empty() {
+            return false;
+        }
+        self.bytes += line.len();
+        self.last = offset;
+        self.lines.push(line);
+        true
+    }
+
+    fn into_page<T: Text>(mut self, after: u64, reversed: bool) -> Page<T> {
+        if reversed {
+            self.lines.reverse();
+        }
+        let count = self.lines.len() as u64;
+        Page { lines: T::from_str(&self.lines.join(SEPARATOR)), count, after, ..Page::default() }
+    }
+}

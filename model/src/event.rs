@@ -1,0 +1,528 @@
+//! What a client may send as an event, and the text of a stored one.
+//!
+//! A stored event is one line of JSON, made once, at commit. The front Worker makes all of it that does not depend on
+//! the stream, the *fragment*; the object puts the offset before it and the cause, the path and the time behind.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::cause::{Cause, NamedCause};
+use crate::control::Control;
+use crate::json;
+use crate::limits;
+use crate::path::StreamPath;
+use crate::problem::Problem;
+use crate::types;
+
+/// An event on its way in: checked, and formatted as far as can be without the stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewEvent {
+    /// Its type.
+    pub event_type: String,
+    /// Its idempotency key.
+    pub key: Option<String>,
+    /// The offset it must get.
+    pub expected: Option<u64>,
+    /// What the client says caused it.
+    pub cause: Option<NamedCause>,
+    /// `"type":…,"payload":…` and, where given, `,"metadata":…` and `,"idempotencyKey":…`, on one line.
+    pub fragment: String,
+}
+
+/// Who writes, and in which way.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Writer<'a> {
+    /// The name that goes to `metadata.tailrace.by`.
+    pub by: Option<&'a str>,
+    /// Events are history from elsewhere, as read there.
+    pub import: bool,
+}
+
+/// Why a JSON object did not become an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rejected {
+    /// It is not an event by the rules, but may be something else that is worth keeping.
+    Foreign {
+        /// The first field that does not fit.
+        field: String,
+        /// Why not.
+        detail: String,
+    },
+    /// It was meant as an event and cannot be taken.
+    Refused(Problem),
+}
+
+impl From<Problem> for Rejected {
+    fn from(problem: Problem) -> Self {
+        Self::Refused(problem)
+    }
+}
+
+/// The fields of a body that may be an event, none of them looked into yet.
+#[derive(Default)]
+pub struct Envelope<'a> {
+    event: Option<&'a RawValue>,
+    event_type: Option<&'a RawValue>,
+    payload: Option<&'a RawValue>,
+    metadata: Option<&'a RawValue>,
+    key: Option<&'a RawValue>,
+    offset: Option<&'a RawValue>,
+    cause: Option<&'a RawValue>,
+    stream_path: Option<&'a RawValue>,
+    created_at: Option<&'a RawValue>,
+    /// A field that events do not have, or have only once.
+    odd: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for Envelope<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(EnvelopeVisitor)
+    }
+}
+
+struct EnvelopeVisitor;
+
+impl<'de> Visitor<'de> for EnvelopeVisitor {
+    type Value = Envelope<'de>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str("an event, which is a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Envelope<'de>, A::Error> {
+        let mut envelope = Envelope::default();
+        while let Some(name) = map.next_key::<Cow<'de, str>>()? {
+            let value: &RawValue = map.next_value()?;
+            let slot = match name.as_ref() {
+                "event" => &mut envelope.event,
+                "type" => &mut envelope.event_type,
+                "payload" => &mut envelope.payload,
+                "metadata" => &mut envelope.metadata,
+                "idempotencyKey" => &mut envelope.key,
+                "offset" => &mut envelope.offset,
+                "cause" => &mut envelope.cause,
+                "streamPath" => &mut envelope.stream_path,
+                "createdAt" => &mut envelope.created_at,
+                _ => {
+                    envelope.odd.get_or_insert(name.into_owned());
+                    continue;
+                }
+            };
+            if slot.replace(value).is_some() {
+                envelope.odd.get_or_insert(name.into_owned());
+            }
+        }
+        Ok(envelope)
+    }
+}
+
+impl Envelope<'_> {
+    /// Makes an event of it.
+    ///
+    /// # Errors
+    /// [`Rejected`]: a body that was meant as a command is refused, any other that does not fit is foreign.
+    pub fn into_event(self, writer: Writer) -> Result<NewEvent, Rejected> {
+        if let (Some(inner), true) = (self.event, self.is_only_event()) {
+            let inner: Envelope = serde_json::from_str(inner.get()).map_err(|_| foreign("event", "a JSON object"))?;
+            return inner.into_event(writer);
+        }
+        let event_type: Option<String> = self.event_type.and_then(|raw| serde_json::from_str(raw.get()).ok());
+        self.build(event_type.as_deref(), writer).map_err(|rejected| match (rejected, event_type) {
+            // A malformed command must not be kept as a stranger's body, as if it had been obeyed.
+            (Rejected::Foreign { field, detail }, Some(event_type)) if types::is_command(&event_type) => {
+                Rejected::Refused(Problem::InvalidControlEvent { field, detail })
+            }
+            (rejected, _) => rejected,
+        })
+    }
+
+    fn is_only_event(&self) -> bool {
+        let others = [
+            self.event_type,
+            self.payload,
+            self.metadata,
+            self.key,
+            self.offset,
+            self.cause,
+            self.stream_path,
+            self.created_at,
+        ];
+        self.odd.is_none() && others.iter().all(Option::is_none)
+    }
+
+    fn build(&self, event_type: Option<&str>, writer: Writer) -> Result<NewEvent, Rejected> {
+        let Some(event_type) = event_type else {
+            return Err(foreign("type", "a string"));
+        };
+        if let Some(odd) = &self.odd {
+            return Err(foreign(odd, "an event has no such field, or has it once"));
+        }
+        for (name, value) in [("event", self.event), ("streamPath", self.stream_path), ("createdAt", self.created_at)] {
+            if value.is_some() && (name == "event" || !writer.import) {
+                return Err(foreign(name, "an event that is appended has no such field"));
+            }
+        }
+        let key = self.read_key()?;
+        let offset = match self.offset {
+            None => None,
+            Some(raw) => Some(raw.get().parse::<u64>().map_err(|_| foreign("offset", "an integer"))?),
+        };
+        let cause = self.read_cause()?;
+        let metadata = self.read_metadata()?;
+        types::check_form(event_type)?;
+        let payload = self.payload.map_or("{}", RawValue::get);
+
+        let stored_type = if types::is_reserved(event_type) {
+            if writer.import {
+                Cow::Owned(format!("imported.{event_type}"))
+            } else if types::is_control(event_type) {
+                Control::check(event_type, payload)?;
+                Cow::Borrowed(event_type)
+            } else {
+                return Err(Problem::ReservedType { event_type: event_type.to_owned() }.into());
+            }
+        } else {
+            Cow::Borrowed(event_type)
+        };
+        let origin = writer.import.then(|| self.origin());
+        let fragment = Fragment {
+            event_type: &stored_type,
+            payload,
+            metadata,
+            system: system_metadata(writer.by, origin.as_deref()),
+            key: key.as_deref(),
+        };
+        Ok(NewEvent {
+            fragment: fragment.to_text()?,
+            event_type: stored_type.into_owned(),
+            key,
+            expected: if writer.import { None } else { offset },
+            cause: if writer.import { None } else { cause },
+        })
+    }
+
+    fn read_key(&self) -> Result<Option<String>, Rejected> {
+        let Some(raw) = self.key else { return Ok(None) };
+        let key: String = serde_json::from_str(raw.get()).map_err(|_| foreign("idempotencyKey", "a string"))?;
+        let chars = key.chars().count();
+        if chars == 0 || chars > limits::KEY_CHARS {
+            let detail = format!("1 to {} characters", limits::KEY_CHARS);
+            return Err(Problem::InvalidEvent { field: "idempotencyKey".into(), detail }.into());
+        }
+        Ok(Some(key))
+    }
+
+    fn read_cause(&self) -> Result<Option<NamedCause>, Rejected> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Named {
+            stream_path: Option<String>,
+            offset: u64,
+            // An event as read has these; whoever hands it on may leave them in.
+            #[serde(rename = "hops")]
+            _hops: Option<u32>,
+            #[serde(rename = "turns")]
+            _turns: Option<u32>,
+        }
+        let Some(raw) = self.cause else { return Ok(None) };
+        let named: Named = serde_json::from_str(raw.get()).map_err(|_| foreign("cause", "{streamPath?, offset}"))?;
+        let stream_path = match named.stream_path {
+            None => None,
+            Some(text) => Some(StreamPath::from_decoded(&text).map_err(|problem| match problem {
+                Problem::InvalidPath { detail } => Problem::InvalidEvent { field: "cause.streamPath".into(), detail },
+                other => other,
+            })?),
+        };
+        Ok(Some(NamedCause { stream_path, offset: named.offset }))
+    }
+
+    /// The client's metadata, without what belongs to the system.
+    fn read_metadata(&self) -> Result<Option<&str>, Rejected> {
+        #[derive(Deserialize)]
+        struct System<'a> {
+            #[serde(borrow)]
+            tailrace: Option<&'a RawValue>,
+        }
+        let Some(raw) = self.metadata else { return Ok(None) };
+        if !raw.get().starts_with('{') {
+            return Err(foreign("metadata", "a JSON object"));
+        }
+        if raw.get().len() > limits::METADATA_BYTES {
+            return Err(Problem::TooLarge { what: "metadata in bytes", limit: limits::METADATA_BYTES }.into());
+        }
+        let system: System = serde_json::from_str(raw.get()).map_err(|_| foreign("metadata", "its keys are unique"))?;
+        if system.tailrace.is_some() && self.stream_path.is_none() {
+            return Err(Problem::InvalidControlEvent {
+                field: "metadata.tailrace".into(),
+                detail: "this key is the system's".into(),
+            }
+            .into());
+        }
+        Ok(Some(raw.get()))
+    }
+
+    /// Where an imported event stood: `{"offset":…,"streamPath":…,"createdAt":…,"cause":…}`.
+    fn origin(&self) -> String {
+        let mut out = String::from("{");
+        for (name, value) in [
+            ("offset", self.offset),
+            ("streamPath", self.stream_path),
+            ("createdAt", self.created_at),
+            ("cause", self.cause),
+        ] {
+            if let Some(value) = value {
+                let separator = if out.len() > 1 { "," } else { "" };
+                let _ = write!(out, "{separator}\"{name}\":{}", value.get());
+            }
+        }
+        out.push('}');
+        out
+    }
+}
+
+fn foreign(field: &str, detail: &str) -> Rejected {
+    Rejected::Foreign { field: field.to_owned(), detail: format!("should be: {detail}") }
+}
+
+/// What the system says about an event: `{"by":…,"origin":…}`; `None` when there is nothing to say.
+fn system_metadata(by: Option<&str>, origin: Option<&str>) -> Option<String> {
+    let by = by.map(|by| format!("\"by\":{}", json::quoted(by)));
+    let origin = origin.map(|origin| format!("\"origin\":{origin}"));
+    let members: Vec<String> = [by, origin].into_iter().flatten().collect();
+    (!members.is_empty()).then(|| format!("{{{}}}", members.join(",")))
+}
+
+/// The part of an event's line that does not depend on the stream.
+pub struct Fragment<'a> {
+    /// The type.
+    pub event_type: &'a str,
+    /// The payload, as JSON text.
+    pub payload: &'a str,
+    /// The client's metadata, as the text of a JSON object.
+    pub metadata: Option<&'a str>,
+    /// What goes to `metadata.tailrace`, as JSON text.
+    pub system: Option<String>,
+    /// The idempotency key.
+    pub key: Option<&'a str>,
+}
+
+impl Fragment<'_> {
+    /// The text.
+    ///
+    /// # Errors
+    /// [`Problem::TooLarge`] when the payload or metadata nests too deep.
+    pub fn to_text(&self) -> Result<String, Problem> {
+        let too_deep = |_| Problem::TooLarge { what: "the depth of the JSON", limit: limits::JSON_DEPTH };
+        let mut out = String::with_capacity(self.payload.len() + 64);
+        let _ = write!(out, "\"type\":{},\"payload\":", json::quoted(self.event_type));
+        json::push_compact(&mut out, self.payload, limits::JSON_DEPTH).map_err(too_deep)?;
+        if self.metadata.is_some() || self.system.is_some() {
+            out.push_str(",\"metadata\":");
+            self.push_metadata(&mut out).map_err(too_deep)?;
+        }
+        if let Some(key) = self.key {
+            let _ = write!(out, ",\"idempotencyKey\":{}", json::quoted(key));
+        }
+        Ok(out)
+    }
+
+    fn push_metadata(&self, out: &mut String) -> Result<(), json::TooDeep> {
+        json::push_compact(out, self.metadata.unwrap_or("{}"), limits::JSON_DEPTH)?;
+        if let Some(system) = &self.system {
+            // Into the object just written: before its closing brace.
+            out.pop();
+            if !out.ends_with('{') {
+                out.push(',');
+            }
+            out.push_str("\"tailrace\":");
+            json::push_compact(out, system, limits::JSON_DEPTH)?;
+            out.push('}');
+        }
+        Ok(())
+    }
+}
+
+/// Appends the finished line of an event to `out`; an event that is not stored has no offset. `path` is the stream's as a
+/// quoted JSON string; `created_at` is not quoted.
+pub fn push_line(
+    out: &mut String,
+    offset: Option<u64>,
+    fragment: &str,
+    cause: Option<&Cause>,
+    path: &str,
+    created_at: &str,
+) {
+    out.push('{');
+    if let Some(offset) = offset {
+        let _ = write!(out, "\"offset\":{offset},");
+    }
+    out.push_str(fragment);
+    if let Some(cause) = cause {
+        let _ = write!(
+            out,
+            ",\"cause\":{{\"streamPath\":\"{}\",\"offset\":{},\"hops\":{},\"turns\":{}}}",
+            cause.stream_path, cause.offset, cause.hops, cause.turns
+        );
+    }
+    let _ = write!(out, ",\"streamPath\":{path},\"createdAt\":\"{created_at}\"}}");
+}
+
+/// An event as it is stored and read.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StoredEvent<'a> {
+    /// Its place in the stream, from 1.
+    pub offset: u64,
+    /// Its type.
+    #[serde(rename = "type", borrow)]
+    pub event_type: Cow<'a, str>,
+    /// Its payload, as text.
+    #[serde(borrow)]
+    pub payload: &'a RawValue,
+    /// Its metadata, as text.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<&'a RawValue>,
+    /// The client's idempotency key.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<Cow<'a, str>>,
+    /// Why it was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
+    /// The stream it is in.
+    #[serde(borrow)]
+    pub stream_path: Cow<'a, str>,
+    /// When it was written, RFC 3339.
+    #[serde(borrow)]
+    pub created_at: Cow<'a, str>,
+}
+
+impl<'a> StoredEvent<'a> {
+    /// Reads a line.
+    ///
+    /// # Errors
+    /// When it is not one.
+    pub fn parse(line: &'a str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(line)
+    }
+}
+
+/// The type of the event in a line, without parsing the rest.
+#[must_use]
+pub fn type_of_line(line: &str) -> Option<Cow<'_, str>> {
+    let (_, rest) = line.split_once("\"type\":")?;
+    let mut quoted = serde_json::Deserializer::from_str(rest);
+    Cow::<str>::deserialize(&mut quoted).ok().map(|it| it.into_owned().into())
+}
+
+/// Type and payload of a fragment, to compare two uses of one idempotency key.
+#[must_use]
+pub fn content_of_fragment(fragment: &str) -> Option<(String, String)> {
+    #[derive(Deserialize)]
+    struct Content<'a> {
+        #[serde(rename = "type")]
+        event_type: String,
+        #[serde(borrow)]
+        payload: &'a RawValue,
+    }
+    let text = format!("{{{fragment}}}");
+    let content: Content = serde_json::from_str(&text).ok()?;
+    Some((content.event_type, content.payload.get().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(text: &str) -> Result<NewEvent, Rejected> {
+        serde_json::from_str::<Envelope>(text).unwrap().into_event(Writer::default())
+    }
+
+    fn foreign_field(text: &str) -> String {
+        match event(text) {
+            Err(Rejected::Foreign { field, .. }) => field,
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    fn refused(text: &str) -> Problem {
+        match event(text) {
+            Err(Rejected::Refused(problem)) => problem,
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_event_becomes_one_line_with_what_was_given() {
+        let new = event(
+            "{\"type\":\"m\", \"payload\": {\"a\": [1,\n2]}, \"metadata\":{\"k\":1}, \"idempotencyKey\":\"x\\ty\", \"offset\": 5, \"cause\":{\"offset\":3}}",
+        )
+        .unwrap();
+        assert_eq!(new.fragment, r#""type":"m","payload":{"a":[1,2]},"metadata":{"k":1},"idempotencyKey":"x\ty""#);
+        assert_eq!((new.expected, new.key.as_deref()), (Some(5), Some("x\ty")));
+        let mut line = String::new();
+        push_line(&mut line, Some(5), &new.fragment, None, "\"/a\"", "2026-01-01T00:00:00.000Z");
+        let stored = StoredEvent::parse(&line).unwrap();
+        assert_eq!((stored.offset, stored.payload.get()), (5, r#"{"a":[1,2]}"#));
+        assert_eq!(type_of_line(&line).unwrap(), "m");
+    }
+
+    #[test]
+    fn absent_payload_is_an_empty_object_and_null_is_null() {
+        assert_eq!(event(r#"{"type":"m"}"#).unwrap().fragment, r#""type":"m","payload":{}"#);
+        assert_eq!(event(r#"{"type":"m","payload":null}"#).unwrap().fragment, r#""type":"m","payload":null"#);
+        assert_eq!(event(r#"{"event":{"type":"m"}}"#).unwrap().fragment, r#""type":"m","payload":{}"#);
+    }
+
+    #[test]
+    fn what_is_not_an_event_is_foreign_and_says_why() {
+        for (text, field) in [
+            ("{}", "type"),
+            (r#"{"type":5}"#, "type"),
+            (r#"{"type":"charge.succeeded","id":"evt_1"}"#, "id"),
+            (r#"{"type":"a","type":"b"}"#, "type"),
+            (r#"{"type":"a","metadata":[]}"#, "metadata"),
+            (r#"{"type":"a","offset":"5"}"#, "offset"),
+            (r#"{"type":"a","idempotencyKey":5}"#, "idempotencyKey"),
+            (r#"{"type":"a","cause":5}"#, "cause"),
+            (r#"{"type":"a","createdAt":"x"}"#, "createdAt"),
+            (r#"{"event":5}"#, "event"),
+        ] {
+            assert_eq!(foreign_field(text), field, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_malformed_command_is_refused() {
+        for text in [
+            r#"{"type":"stream.paused","reason":"x"}"#,
+            r#"{"type":"agent.input-added","content":"x"}"#,
+            r#"{"type":"tool.requested","metadata":5}"#,
+            r#"{"type":"breaker.configured","payload":{"limit":"many"}}"#,
+            r#"{"type":"m","metadata":{"tailrace":{}}}"#,
+        ] {
+            assert_eq!(refused(text).code().name, "invalid_control_event", "{text}");
+        }
+        for text in [r#"{"type":"stream.created"}"#, r#"{"type":"stream.anything"}"#, r#"{"type":"webhook.received"}"#]
+        {
+            assert_eq!(refused(text).code().name, "reserved_type", "{text}");
+        }
+        assert_eq!(refused(r#"{"type":"a\r\nb"}"#).code().name, "invalid_event");
+    }
+
+    #[test]
+    fn who_wrote_and_where_from_goes_to_the_systems_metadata() {
+        let text =
+            r#"{"offset":7,"type":"stream.paused","payload":{},"metadata":{"a":1},"streamPath":"/x","createdAt":"t"}"#;
+        let writer = Writer { by: Some("bob"), import: true };
+        let new = serde_json::from_str::<Envelope>(text).unwrap().into_event(writer).unwrap();
+        assert_eq!(
+            new.fragment,
+            r#""type":"imported.stream.paused","payload":{},"metadata":{"a":1,"tailrace":{"by":"bob","origin":{"offset":7,"streamPath":"/x","createdAt":"t"}}}"#
+        );
+        assert_eq!(new.expected, None);
+    }
+}

@@ -1,0 +1,337 @@
+//! A request of a third party as an event: `webhook.received`.
+
+use std::fmt::Write as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use percent_encoding::percent_decode_str;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+
+use crate::event::Fragment;
+use crate::json;
+use crate::limits;
+
+/// The type of the event that a request becomes.
+pub const RECEIVED: &str = "webhook.received";
+
+/// What stands in the event instead of a secret.
+const REDACTED: &str = "[redacted]";
+
+/// A request, but for its body.
+#[derive(Clone, Debug, Default)]
+pub struct Request<'a> {
+    /// The method, as sent.
+    pub method: &'a str,
+    /// The whole URL.
+    pub url: &'a str,
+    /// The headers; names in lower case.
+    pub headers: &'a [(String, String)],
+    /// What the URL names as the sender.
+    pub source: Option<&'a str>,
+}
+
+/// The body of a request.
+#[derive(Clone, Copy, Debug)]
+pub enum Content<'a> {
+    /// All of it.
+    Whole(&'a [u8]),
+    /// Too large to stand in the event; its size and digest were taken while it went by.
+    Streamed {
+        /// Bytes.
+        size: usize,
+        /// In hexadecimal.
+        sha256: &'a str,
+    },
+}
+
+/// A request as an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// See [`crate::event::NewEvent::fragment`].
+    pub fragment: String,
+    /// True when the line holds the exact bytes, so that they need not be kept beside it.
+    pub exact: bool,
+}
+
+/// Turns a request into an event. `system` goes to `metadata.tailrace`, as JSON text.
+#[must_use]
+pub fn receive(request: &Request, content: Content, system: Option<String>) -> Received {
+    if let Content::Whole(bytes) = content {
+        let body = encode(bytes, content_type(request));
+        let exact = body.exact;
+        if let Some(fragment) = fragment(request, bytes.len(), &hex_sha256(bytes), &body, system.clone())
+            && fragment.len() <= limits::HOOK_LINE_BYTES
+        {
+            return Received { fragment, exact };
+        }
+        return raw(request, bytes.len(), &hex_sha256(bytes), system);
+    }
+    let Content::Streamed { size, sha256 } = content else { return raw(request, 0, "", system) };
+    raw(request, size, sha256, system)
+}
+
+/// The SHA-256 of `bytes` in hexadecimal.
+#[must_use]
+pub fn hex_sha256(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+/// Standard base64 with padding.
+#[must_use]
+pub fn base64(bytes: &[u8]) -> String {
+    BASE64.encode(bytes)
+}
+
+/// What [`base64`] wrote.
+#[must_use]
+pub fn from_base64(text: &str) -> Option<Vec<u8>> {
+    BASE64.decode(text).ok()
+}
+
+/// Lower-case hexadecimal.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
+}
+
+/// The exact bytes of a request, from the payload of its event, where [`Received::exact`] held.
+/// `None` when they are kept elsewhere or the payload is not of a `webhook.received`.
+#[must_use]
+pub fn bytes_of(payload: &str) -> Option<Vec<u8>> {
+    let payload: Payload = serde_json::from_str(payload).ok()?;
+    let text = || serde_json::from_str::<String>(payload.body?.get()).ok();
+    Some(match payload.encoding.as_ref() {
+        "none" => Vec::new(),
+        "json" => payload.body?.get().as_bytes().to_vec(),
+        "text" | "form" => text()?.into_bytes(),
+        "base64" => BASE64.decode(text()?).ok()?,
+        _ => return None,
+    })
+}
+
+/// What the sender called the content, from the payload of its event.
+#[must_use]
+pub fn content_type_of(payload: &str) -> Option<String> {
+    serde_json::from_str::<Payload>(payload).ok()?.content_type
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Payload<'a> {
+    encoding: String,
+    content_type: Option<String>,
+    #[serde(borrow)]
+    body: Option<&'a RawValue>,
+}
+
+struct Encoded {
+    encoding: &'static str,
+    /// JSON text.
+    body: String,
+    /// JSON text of an object: the fields of a form.
+    form: Option<String>,
+    exact: bool,
+}
+
+fn encode(bytes: &[u8], content_type: Option<&str>) -> Encoded {
+    let plain = |encoding, body| Encoded { encoding, body, form: None, exact: true };
+    if bytes.is_empty() {
+        return plain("none", "null".to_owned());
+    }
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return plain("base64", format!("\"{}\"", BASE64.encode(bytes)));
+    };
+    if let Some(body) = as_json(text) {
+        let exact = body == text;
+        return Encoded { encoding: "json", body, form: None, exact };
+    }
+    let mut encoded = plain("text", json::quoted(text));
+    if content_type.is_some_and(|it| it.starts_with("application/x-www-form-urlencoded")) {
+        encoded.encoding = "form";
+        encoded.form = Some(form_to_json(text));
+    }
+    encoded
+}
+
+/// The body on one line, if it is JSON that every reader will take: its line nests two levels deeper than itself.
+fn as_json(text: &str) -> Option<String> {
+    serde_json::from_str::<&RawValue>(text).ok()?;
+    let mut out = String::new();
+    json::push_compact(&mut out, text, limits::JSON_DEPTH - 2).ok()?;
+    Some(out)
+}
+
+/// Fields in their order; a name that comes twice becomes a list.
+fn form_to_json(text: &str) -> String {
+    let mut fields: Vec<(String, Vec<String>)> = Vec::new();
+    for pair in text.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let (name, value) = (form_decode(name), form_decode(value));
+        match fields.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, values)) => values.push(value),
+            None => fields.push((name, vec![value])),
+        }
+    }
+    let members: Vec<String> = fields
+        .iter()
+        .map(|(name, values)| {
+            let quoted: Vec<String> = values.iter().map(|value| json::quoted(value)).collect();
+            let value = if quoted.len() == 1 { quoted.concat() } else { format!("[{}]", quoted.join(",")) };
+            format!("{}:{value}", json::quoted(name))
+        })
+        .collect();
+    format!("{{{}}}", members.join(","))
+}
+
+fn form_decode(text: &str) -> String {
+    percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
+}
+
+fn raw(request: &Request, size: usize, sha256: &str, system: Option<String>) -> Received {
+    let body = Encoded { encoding: "raw", body: "null".to_owned(), form: None, exact: false };
+    let fragment = fragment(request, size, sha256, &body, system).unwrap_or_default();
+    Received { fragment, exact: false }
+}
+
+fn fragment(request: &Request, size: usize, sha256: &str, body: &Encoded, system: Option<String>) -> Option<String> {
+    let mut payload = String::with_capacity(body.body.len() + 1_024);
+    payload.push('{');
+    if let Some(source) = request.source {
+        let _ = write!(payload, "\"source\":{},", json::quoted(source));
+    }
+    let _ = write!(
+        payload,
+        "\"method\":{},\"url\":{},\"headers\":{},\"contentType\":{},\"encoding\":\"{}\"",
+        json::quoted(request.method),
+        json::quoted(&redact_url(request.url)),
+        headers_to_json(request.headers),
+        content_type(request).map_or_else(|| "null".to_owned(), json::quoted),
+        body.encoding,
+    );
+    if body.encoding != "raw" {
+        let _ = write!(payload, ",\"body\":{}", body.body);
+    }
+    if let Some(form) = &body.form {
+        let _ = write!(payload, ",\"form\":{form}");
+    }
+    let _ = write!(payload, ",\"size\":{size},\"sha256\":\"{sha256}\",\"verified\":null}}");
+    Fragment { event_type: RECEIVED, payload: &payload, metadata: None, system, key: None }.to_text().ok()
+}
+
+fn content_type<'a>(request: &Request<'a>) -> Option<&'a str> {
+    request.headers.iter().find(|(name, _)| name == "content-type").map(|(_, value)| value.as_str())
+}
+
+fn headers_to_json(headers: &[(String, String)]) -> String {
+    let members: Vec<String> = headers
+        .iter()
+        .map(|(name, value)| {
+            let value = if is_secret_header(name) { REDACTED } else { value };
+            format!("{}:{}", json::quoted(name), json::quoted(value))
+        })
+        .collect();
+    format!("{{{}}}", members.join(","))
+}
+
+/// Headers that are a secret themselves. A signature is none: it is worth nothing without the key, and proves the body.
+fn is_secret_header(name: &str) -> bool {
+    const EXACT: &[&str] = &["authorization", "proxy-authorization", "cookie", "set-cookie", "authentication"];
+    EXACT.contains(&name) || (!name.contains("signature") && is_secret_name(name))
+}
+
+/// Names under which senders hand over static credentials: `X-Gitlab-Token`, `X-Api-Key`, `access_token` …
+fn is_secret_name(name: &str) -> bool {
+    const PARTS: &[&str] =
+        &["token", "secret", "password", "passwd", "apikey", "api-key", "api_key", "credential", "auth-key"];
+    let name = name.to_ascii_lowercase();
+    PARTS.iter().any(|part| name.contains(part))
+}
+
+/// The URL without user information and without the parameters that are secrets.
+fn redact_url(url: &str) -> String {
+    let (url, _) = url.split_once('#').unwrap_or((url, ""));
+    let Some((base, query)) = url.split_once('?') else { return url.to_owned() };
+    let kept: Vec<&str> = query
+        .split('&')
+        .filter(|pair| {
+            let name = form_decode(pair.split('=').next().unwrap_or_default());
+            !(name == "key" || name == "auth" || name == "authorization" || is_secret_name(&name))
+        })
+        .collect();
+    if kept.is_empty() { base.to_owned() } else { format!("{base}?{}", kept.join("&")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    fn received(body: &[u8], content_type: &str) -> (Value, Received) {
+        let headers = vec![
+            ("content-type".to_owned(), content_type.to_owned()),
+            ("x-api-key".to_owned(), "canary".to_owned()),
+            ("x-hub-signature-256".to_owned(), "sha256=ab".to_owned()),
+        ];
+        let request = Request {
+            method: "POST",
+            url: "http://h/hooks/a?key=canary&x=1&access_token=canary",
+            headers: &headers,
+            source: None,
+        };
+        let received = receive(&request, Content::Whole(body), None);
+        let value: Value = serde_json::from_str(&format!("{{{}}}", received.fragment)).unwrap();
+        (value["payload"].clone(), received)
+    }
+
+    #[test]
+    fn a_body_is_kept_in_the_most_readable_form() {
+        let encoding =
+            |body: &[u8], content_type: &str| received(body, content_type).0["encoding"].as_str().unwrap().to_owned();
+        assert_eq!(encoding(b"{\"a\":1}", "text/plain"), "json");
+        assert_eq!(encoding(b"hello", "application/json"), "text");
+        assert_eq!(encoding(b"", "application/json"), "none");
+        assert_eq!(encoding(&[0xff, 0], ""), "base64");
+        assert_eq!(encoding(b"a=1", "application/x-www-form-urlencoded; charset=utf-8"), "form");
+        assert_eq!(encoding(&vec![b'x'; 300_000], "text/plain"), "raw");
+        assert_eq!(encoding("[".repeat(100).as_bytes(), "application/json"), "text");
+    }
+
+    #[test]
+    fn form_fields_are_decoded_in_order_and_repeats_become_a_list() {
+        let (payload, _) = received(b"b=1+2&a=%C3%A9&b=3&c", "application/x-www-form-urlencoded");
+        assert_eq!(payload["form"].to_string(), r#"{"a":"é","b":["1 2","3"],"c":""}"#);
+        assert_eq!(payload["body"], "b=1+2&a=%C3%A9&b=3&c");
+    }
+
+    #[test]
+    fn secrets_are_not_kept_and_signatures_are() {
+        let (payload, received) = received(b"x", "text/plain");
+        assert!(!received.fragment.contains("canary"));
+        assert_eq!(payload["headers"]["x-api-key"], REDACTED);
+        assert_eq!(payload["headers"]["x-hub-signature-256"], "sha256=ab");
+        assert_eq!(payload["url"], "http://h/hooks/a?x=1");
+    }
+
+    proptest! {
+        #[test]
+        fn bytes_said_to_be_in_the_line_are_there(body in proptest::collection::vec(any::<u8>(), 0..200), text in "\\PC{0,80}", json in any::<bool>()) {
+            for bytes in [body, text.clone().into_bytes(), if json { format!(" {{\"t\": {}}}", json::quoted(&text)).into_bytes() } else { json::quoted(&text).into_bytes() }] {
+                let (payload, received) = received(&bytes, "text/plain");
+                if received.exact {
+                    let line = format!("{{{}}}", received.fragment);
+                    let line = serde_json::from_str::<std::collections::BTreeMap<String, &RawValue>>(&line).unwrap();
+                    prop_assert_eq!(bytes_of(line["payload"].get()).unwrap(), bytes.clone());
+                } else {
+                    prop_assert_eq!(&payload["encoding"], "json");
+                }
+                prop_assert_eq!(payload["sha256"].as_str().unwrap(), hex_sha256(&bytes));
+            }
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! JSON text on one line. Bodies are never built as a tree: an isolate has little memory, and a tree of
+//! `[0,0,…]` takes 16 times its text.
+
+use crate::limits;
+
+/// Why a text could not be put on one line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooDeep;
+
+/// Appends `text`, which must be valid JSON, to `out` without insignificant white space and on one line for every
+/// reader: U+0085, U+2028 and U+2029, which some languages take for line ends, are escaped. The value stays the same.
+///
+/// # Errors
+/// [`TooDeep`] when arrays and objects nest deeper than `depth_limit`.
+pub fn push_compact(out: &mut String, text: &str, depth_limit: usize) -> Result<(), TooDeep> {
+    let bytes = text.as_bytes();
+    out.reserve(bytes.len());
+    let mut depth = 0_usize;
+    let mut in_string = false;
+    // Everything from `start` up to the cursor is still to be copied.
+    let mut start = 0;
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        let mut skipped = 0;
+        let mut instead = "";
+        if in_string {
+            match byte {
+                b'"' => in_string = false,
+                b'\\' => at += 1,
+                0xC2 if bytes.get(at + 1) == Some(&0x85) => (skipped, instead) = (2, "\\u0085"),
+                0xE2 => match (bytes.get(at + 1), bytes.get(at + 2)) {
+                    (Some(0x80), Some(0xA8)) => (skipped, instead) = (3, "\\u2028"),
+                    (Some(0x80), Some(0xA9)) => (skipped, instead) = (3, "\\u2029"),
+                    _ => {}
+                },
+                _ => {}
+            }
+        } else {
+            match byte {
+                b'"' => in_string = true,
+                b'{' | b'[' => {
+                    depth += 1;
+                    if depth > depth_limit {
+                        return Err(TooDeep);
+                    }
+                }
+                b'}' | b']' => depth = depth.saturating_sub(1),
+                b' ' | b'\t' | b'\r' | b'\n' => skipped = 1,
+                _ => {}
+            }
+        }
+        if skipped > 0 {
+            out.push_str(text.get(start..at).unwrap_or_default());
+            out.push_str(instead);
+            at += skipped;
+            start = at;
+        } else {
+            at += 1;
+        }
+    }
+    out.push_str(text.get(start..).unwrap_or_default());
+    Ok(())
+}
+
+/// `text` on one line; see [`push_compact`]. The depth is that of a payload.
+///
+/// # Errors
+/// [`TooDeep`] past [`limits::JSON_DEPTH`].
+pub fn compact(text: &str) -> Result<String, TooDeep> {
+    let mut out = String::new();
+    push_compact(&mut out, text, limits::JSON_DEPTH)?;
+    Ok(out)
+}
+
+/// `text` as a JSON string with its quotes, on one line for every reader.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    let plain = serde_json::Value::from(text).to_string();
+    let mut out = String::with_capacity(plain.len());
+    // A string nests nothing, so the depth cannot be exceeded.
+    let _ = push_compact(&mut out, &plain, 0);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    #[test]
+    fn white_space_goes_and_the_value_stays() {
+        assert_eq!(compact("{ \"a b\" :\r\n[ 1 ,\t\"x \\\" y\" ] }").unwrap(), "{\"a b\":[1,\"x \\\" y\"]}");
+    }
+
+    #[test]
+    fn what_some_readers_take_for_a_line_end_is_escaped() {
+        assert_eq!(
+            compact("\"a\u{2028}b\u{2029}c\u{85}d\u{2030}é\"").unwrap(),
+            "\"a\\u2028b\\u2029c\\u0085d\u{2030}é\""
+        );
+        assert_eq!(quoted("a\u{2028}\n"), "\"a\\u2028\\n\"");
+    }
+
+    #[test]
+    fn depth_is_counted_outside_strings() {
+        let deep = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
+        assert!(compact(&deep(64)).is_ok());
+        assert_eq!(compact(&deep(65)), Err(TooDeep));
+        assert!(compact(&format!("\"{}\"", "[".repeat(100))).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn compact_keeps_any_value(text in "\\PC*", n in any::<f64>(), pretty in any::<bool>()) {
+            let value = serde_json::json!({"t": text, "n": [n, null, true, {}], "k": {"x": [[]]}});
+            let source = if pretty { serde_json::to_string_pretty(&value).unwrap() } else { value.to_string() };
+            let one_line = compact(&source).unwrap();
+            let parsed = |text| serde_json::from_str::<Value>(text).unwrap();
+            prop_assert_eq!(parsed(&one_line), parsed(&source));
+            let breaks = one_line.contains(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']);
+            prop_assert!(!breaks);
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Every limit of the system, in one place.
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+/// The finished line of one event, in bytes. Also the largest value a table holds.
+pub const EVENT_BYTES: usize = MIB;
+/// Events in one batch.
+pub const BATCH_EVENTS: usize = 1_000;
+/// The body of one batch, in bytes.
+pub const BATCH_BYTES: usize = 8 * MIB;
+/// The body of one hook request, in bytes.
+pub const HOOK_BYTES: usize = 25 * MIB;
+/// Up to here a hook's body stands in the event itself: the finished line, in bytes.
+pub const HOOK_LINE_BYTES: usize = 256 * KIB;
+/// One stored piece of a hook's exact bytes.
+pub const RAW_CHUNK_BYTES: usize = MIB;
+/// Characters of an event type.
+pub const TYPE_CHARS: usize = 256;
+/// Characters of an idempotency key.
+pub const KEY_CHARS: usize = 256;
+/// Bytes of an event's or a stream's metadata.
+pub const METADATA_BYTES: usize = 64 * KIB;
+/// Depth to which arrays and objects may nest in an event's payload.
+pub const JSON_DEPTH: usize = 64;
+/// Bytes of a stream's path.
+pub const PATH_BYTES: usize = 1_000;
+/// Segments of a stream's path.
+pub const PATH_SEGMENTS: usize = 16;
+/// Characters of one segment.
+pub const SEGMENT_CHARS: usize = 128;
+/// Events on one page, and how many when nothing is said.
+pub const PAGE_EVENTS: u64 = 1_000;
+/// Events on a page when the reader names no limit.
+pub const PAGE_EVENTS_DEFAULT: u64 = 500;
+/// Bytes of one page.
+pub const PAGE_BYTES: usize = 8 * MIB;
+/// Log rows that one filtered page looks at before it answers with what it has.
+pub const PAGE_SCAN_ROWS: u64 = 10_000;
+/// Seconds a long poll may wait.
+pub const WAIT_SECONDS: u64 = 60;
+/// Live readers of one stream.
+pub const LIVE_READERS: usize = 1_000;
+/// A live frame carries its events' text up to this size; above, only the new head.
+pub const FRAME_BYTES: usize = 64 * KIB;
+/// What may wait for one slow live reader before its frames are dropped.
+pub const READER_BACKLOG_BYTES: usize = MIB;
+/// Hooks waiting to be let in.
+pub const PARKED_HOOKS: u64 = 1_000;
+/// Bytes of hooks waiting to be let in.
+pub const PARKED_BYTES: u64 = 32 * MIB as u64;
+/// Hops a chain of causes may take from stream to stream.
+pub const HOPS: u32 = 32;
+/// The breaker's limit when nothing is configured: events per window.
+pub const BREAKER_LIMIT: u64 = 100;
+/// The breaker's window when nothing is configured.
+pub const BREAKER_WINDOW_MS: u64 = 1_000;
+/// The largest limit a breaker can be given (`null` turns it off).
+pub const BREAKER_LIMIT_MAX: u64 = 1_000_000;
+/// The longest window a breaker can be given.
+pub const BREAKER_WINDOW_MS_MAX: u64 = 60_000;
+/// Children on one page of a listing.
+pub const CHILDREN: u64 = 1_000;
+/// Children on one page when nothing is said.
+pub const CHILDREN_DEFAULT: u64 = 100;
+/// Children on one page of a listing with details.
+pub const CHILDREN_DETAILED: u64 = 50;
+/// Bytes of a pause's reason.
+pub const REASON_BYTES: usize = 4 * KIB;
