@@ -8,17 +8,6 @@ import { main, run, say } from "./setup/step.mjs";
 const scripts = ["**/*.{js,mjs,ts}", "package.json"];
 const deny = ["--", "-D", "warnings"];
 
-await main(async () => {
-  if (!(await underProjectNode())) return undefined;
-  const failed = [];
-  for (const [name, check] of Object.entries(checks)) {
-    say(`lint: ${name}`);
-    if (!(await check())) failed.push(name);
-  }
-  say(failed.length ? `lint FAILED: ${failed.join(", ")}` : "lint passed");
-  return failed.length ? 1 : 0;
-});
-
 const checks = {
   async rust() {
     const { ensureRust } = await import("./setup/rust.mjs");
@@ -63,3 +52,14 @@ async function clippyForWasm(rust, cargo) {
 }
 
 const ran = async (command, args, env = process.env) => (await run(command, args, { cwd: root, env })).code === 0;
+
+await main(async () => {
+  if (!(await underProjectNode())) return undefined;
+  const failed = [];
+  for (const [name, check] of Object.entries(checks)) {
+    say(`lint: ${name}`);
+    if (!(await check())) failed.push(name);
+  }
+  say(failed.length ? `lint FAILED: ${failed.join(", ")}` : "lint passed");
+  return failed.length ? 1 : 0;
+});

@@ -2,6 +2,7 @@
 import { underProjectNode } from "./setup/packages.mjs";
 import { StepError, main, say, stopRunning } from "./setup/step.mjs";
 
+let interrupted = false;
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
   process.on(signal, () => {
     stopRunning();
@@ -9,8 +10,6 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
     interrupted = true;
   });
 }
-let interrupted = false;
-
 await main(async () => {
   if (!(await underProjectNode())) return undefined;
   const { suites } = await import("./suites.mjs");
