@@ -1,6 +1,6 @@
 // The set-up itself: which way it takes to a Rust for WebAssembly, and that each way leads there.
 import assert from "node:assert/strict";
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, test } from "node:test";
@@ -9,7 +9,7 @@ import { inProject, root } from "./paths.mjs";
 import { ensureRust } from "./rust.mjs";
 import { rustupRoute } from "./rustup.mjs";
 import { StepError, run, which } from "./step.mjs";
-import { checkVersions, tools } from "./tools.mjs";
+import { checkVersions, ensureTools, tools } from "./tools.mjs";
 
 const folder = mkdtempSync(path.join(tmpdir(), "tailrace-setup-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -60,6 +60,32 @@ test("tools of another version than their libraries are refused", () => {
   checkVersions();
   const lock = tools.map((tool) => `name = "${tool.library}"\nversion = "0.0.1"`).join("\n");
   assert.throws(() => checkVersions(lock), /worker-build 0\.8\.7 does not fit/);
+});
+
+/** Tools as `ensureTools` sees them with an empty cache and this script as cargo. */
+async function toolsWith(script) {
+  const bin = mkdtempSync(path.join(folder, "bin-"));
+  writeFileSync(path.join(bin, "cargo"), `#!/bin/sh\nfor root; do :; done\n${script}\n`, { mode: 0o755 });
+  const usual = process.env.XDG_CACHE_HOME;
+  process.env.XDG_CACHE_HOME = path.join(bin, "cache");
+  try {
+    return await ensureTools({ ...process.env, PATH: `${bin}:${process.env.PATH}` });
+  } finally {
+    if (usual === undefined) delete process.env.XDG_CACHE_HOME;
+    else process.env.XDG_CACHE_HOME = usual;
+  }
+}
+
+test("tools are kept under their versions", async () => {
+  const found = await toolsWith('mkdir -p "$root/bin"; touch "$root/bin/worker-build" "$root/bin/wasm-bindgen"');
+  assert.match(found.WORKER_BUILD_BIN, /tailrace\/tools\/worker-build-0\.8\.7\/bin\/worker-build$/);
+  assert.ok(existsSync(found.WORKER_BUILD_BIN) && existsSync(found.WASM_BINDGEN_BIN));
+});
+
+test("a tool that does not compile leaves nothing behind, and says why", async () => {
+  await assert.rejects(toolsWith('mkdir -p "$root/bin"; echo "error: no registry" >&2; exit 101'), /no registry/);
+  const left = readdirSync(folder, { recursive: true }).filter((name) => name.includes("tools/."));
+  assert.deepEqual(left, []);
 });
 
 test("a lock whose holder died is taken over", async () => {
