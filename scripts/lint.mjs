@@ -1,5 +1,5 @@
 // npm run lint: everything that can be said about the code without running it. Warnings are errors.
-import { globSync } from "node:fs";
+import { existsSync, globSync } from "node:fs";
 import { aptInstall } from "./setup/debian.mjs";
 import { underProjectNode } from "./setup/packages.mjs";
 import { inProject, npmBin, root } from "./setup/paths.mjs";
@@ -12,8 +12,10 @@ const checks = {
   async rust() {
     const { ensureRust } = await import("./setup/rust.mjs");
     const rust = await ensureRust();
-    const cargo = (args, env = rust.env) => ran("cargo", args, env);
-    if (rust.route === "debian" && !(await cargo(["clippy", "--version"]))) await aptInstall(["rust-web-clippy"]);
+    // cargo looks for its subcommands in ~/.cargo/bin first, where rustup's clippy may lie: name Debian's.
+    const debians = "/usr/bin/cargo-clippy";
+    if (rust.route === "debian" && !existsSync(debians)) await aptInstall(["rust-web-clippy"]);
+    const cargo = (args, env = rust.env) => ran(rust.route === "debian" ? debians : "cargo", args, env);
 
     // Debian's rustc-web comes without rustfmt, and its other rustfmt is too old for the edition.
     const formatted =

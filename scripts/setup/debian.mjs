@@ -52,9 +52,10 @@ export async function debianRoute(env = process.env) {
     if (!(await isInstalled()))
       return { reason: "the packages are installed, but their Rust is too old or incomplete" };
   }
-  // rustup's programs may come first in PATH, and its variables would choose another compiler.
+  // rustup's programs must not be found (cargo-clippy would be its), and its variables choose another compiler.
   const { RUSTC, CARGO, RUSTUP_TOOLCHAIN, ...rest } = env; // eslint-disable-line no-unused-vars
-  const native = { ...rest, PATH: ["/usr/bin", "/bin", env.PATH].join(path.delimiter) };
+  const others = (env.PATH ?? "").split(path.delimiter).filter((folder) => !which("rustup", folder));
+  const native = { ...rest, PATH: ["/usr/bin", "/bin", ...others].join(path.delimiter) };
   return {
     env: native,
     wasmEnv: {
