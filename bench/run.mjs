@@ -1,0 +1,42 @@
+// Compares Tailrace with two floors written in plain JavaScript, side by side. See README.md here.
+import { mkdir, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { machine } from "./runner/machine.mjs";
+import { options, usage } from "./runner/options.mjs";
+import { report } from "./runner/report.mjs";
+import { inRounds } from "./runner/rounds.mjs";
+import { Server } from "./runner/server.mjs";
+
+const { help, quick, measures, contenders, state, out } = options();
+if (help) {
+  process.stdout.write(usage);
+  process.exit(0);
+}
+
+const say = (text) => process.stderr.write(`bench: ${text}\n`);
+for (const signal of ["SIGINT", "SIGTERM"]) {
+  process.once(signal, async () => {
+    await Server.stopAll();
+    process.exit(1);
+  });
+}
+
+const run = { machine: machine(state), quick, measures: [] };
+for (const { name, title, metrics, ...measure } of measures) {
+  const begun = performance.now();
+  const results = await inRounds({ name, ...measure }, contenders, { quick, state, say });
+  run.measures.push({ name, title, metrics, results });
+  say(`${name}: ${((performance.now() - begun) / 1000).toFixed(0)} s`);
+}
+
+const text = report(run);
+process.stdout.write(text);
+if (out) {
+  const folder = path.resolve(out);
+  await mkdir(folder, { recursive: true });
+  await writeFile(path.join(folder, "RESULTS.md"), text);
+  await writeFile(path.join(folder, "results.json"), `${JSON.stringify(run, undefined, 2)}\n`);
+  say(`written to ${path.relative(process.cwd(), folder) || "."}`);
+}
+const failed = run.measures.some(({ results }) => Object.values(results).some(({ error }) => error));
+process.exitCode = failed ? 1 : 0;

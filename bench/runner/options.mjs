@@ -1,0 +1,46 @@
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { parseArgs } from "node:util";
+import { measures } from "../measures/all.mjs";
+import { contenders } from "./contenders.mjs";
+
+export const usage = `node bench/run.mjs [options]
+
+  --quick            shorter and fewer rounds: under two minutes instead of under ten
+  --only NAME,…      only these measures: ${measures.map(({ name }) => name).join(", ")}
+  --against NAME,…   only these contenders: ${Object.keys(contenders).join(", ")}
+  --state FOLDER     where the servers keep their streams; by default the system's folder for temporary files.
+                     One in memory (/dev/shm) takes the disk out of the numbers
+  --out FOLDER       where RESULTS.md and results.json are written; without it only a full run writes, to bench/
+`;
+
+export function options(args = process.argv.slice(2)) {
+  const { values } = parseArgs({
+    args,
+    options: {
+      quick: { type: "boolean", default: false },
+      only: { type: "string" },
+      against: { type: "string" },
+      state: { type: "string", default: tmpdir() },
+      out: { type: "string" },
+      help: { type: "boolean", short: "h", default: false },
+    },
+  });
+  const all = measures.map(({ name }) => name);
+  const whole = !values.quick && !values.only && !values.against;
+  return {
+    help: values.help,
+    quick: values.quick,
+    measures: measures.filter(({ name }) => chosen(values.only, all).includes(name)),
+    contenders: chosen(values.against, Object.keys(contenders)),
+    state: path.resolve(values.state),
+    out: values.out ?? (whole ? "bench" : undefined),
+  };
+}
+
+function chosen(list, known) {
+  const names = list?.split(",") ?? known;
+  for (const name of names)
+    if (!known.includes(name)) throw new Error(`there is no "${name}", only ${known.join(", ")}`);
+  return known.filter((name) => names.includes(name));
+}
