@@ -1,9 +1,192 @@
-//! The front Worker.
+//! The front Worker: HTTP in, Server-Sent Events out, hooks in. It holds no state.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`append`], [`read`], [`live`], [`tree`], [`hooks`], [`raw`], [`page`] | one call of the API each |
+//! | [`access`] | who may do what |
+//! | [`config`] | how the deployment is set up |
+//! | [`http`] | requests and answers; problems become HTTP here |
+//! | [`body`] | bodies of any size |
+//! | [`stream`] | calls to a stream's object |
+//! | [`platform`] | what the platform gives us |
+
+pub mod access;
+pub mod append;
+pub mod body;
+pub mod config;
+pub mod hooks;
+pub mod http;
+pub mod live;
+pub mod page;
+pub mod platform;
+pub mod raw;
+pub mod read;
+pub mod stream;
+pub mod tree;
+
+use std::panic::AssertUnwindSafe;
+
+use js_sys::Promise;
+use tailrace_model::{Problem, StreamPath};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::future_to_promise;
+
+use crate::access::{Caller, Need, Origin};
+use crate::config::{Config, Mode};
+use crate::http::{JSON, Request, Response, text};
+use crate::stream::Stream;
+
+#[cfg(target_arch = "wasm32")]
 pub use tailrace_durable::object;
 
-/// Entry.
-#[worker::event(fetch)]
-pub async fn fetch(req: worker::Request, env: worker::Env, _ctx: worker::Context) -> worker::Result<worker::Response> {
-    let stub = env.durable_object("STREAM")?.get_by_name(&req.path())?;
-    stub.fetch_with_request(req).await
+/// What the API says about itself.
+const OPENAPI: &str = include_str!("openapi.json");
+
+/// Answers a request: what `entry.js` calls. The promise is rejected only when the code panics: nothing is shared between
+/// requests that a panic could leave in disorder.
+#[wasm_bindgen]
+#[must_use]
+pub fn handle(request: web_sys::Request, env: JsValue) -> Promise {
+    future_to_promise(AssertUnwindSafe(async move { answer(request, env).await.map(JsValue::from) }))
+}
+
+async fn answer(request: web_sys::Request, env: JsValue) -> Result<Response, JsValue> {
+    let request = Request::new(request);
+    let config = Config::read(&env);
+    let response = match route(&request, &env, &config).await {
+        Ok(response) => response,
+        Err(problem) => http::problem(&problem)?,
+    };
+    if matches!(config.mode, Mode::Tokens(_)) {
+        allow_other_sites(&response)?;
+    }
+    Ok(response)
+}
+
+/// The answer to a request whose handling panicked.
+///
+/// # Errors
+/// What the platform throws.
+#[wasm_bindgen(js_name = answerToPanic)]
+pub fn answer_to_panic() -> Result<Response, JsValue> {
+    http::problem(&Problem::Internal)
+}
+
+/// The parts of the API that name a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Api {
+    Streams,
+    State,
+    Children,
+    Raw,
+}
+
+impl Api {
+    fn split(path: &str) -> Option<(Self, &str)> {
+        let rest = path.strip_prefix("/api/")?;
+        let (name, stream) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+        let api = match name {
+            "streams" => Self::Streams,
+            "state" => Self::State,
+            "children" => Self::Children,
+            "raw" => Self::Raw,
+            _ => return None,
+        };
+        Some((api, stream))
+    }
+
+    fn methods(self) -> &'static str {
+        match self {
+            Self::Streams => "GET, HEAD, POST, DELETE",
+            Self::State | Self::Children | Self::Raw => "GET",
+        }
+    }
+}
+
+async fn route(request: &Request, env: &JsValue, config: &Config) -> Result<Response, Problem> {
+    let method = request.method.as_str();
+    if config.mode == Mode::Closed && method == "GET" && (request.path == "/" || request.path.starts_with("/streams")) {
+        return page::closed();
+    }
+    let (host, origin) = (request.header("host"), request.header("origin"));
+    access::admit(config, Origin { host: host.as_deref(), origin: origin.as_deref() })?;
+
+    if let Some(path) = request.path.strip_prefix("/hooks") {
+        if path.is_empty() || path.starts_with('/') {
+            let path = StreamPath::parse(path)?;
+            return hooks::receive(&Stream::at(env, &path)?, request, config, &path).await;
+        }
+    }
+    if request.path == "/api/openapi.json" {
+        return match method {
+            "GET" | "HEAD" => text(200, &[("content-type", JSON)], OPENAPI),
+            _ => Err(Problem::MethodNotAllowed { allow: "GET, HEAD" }),
+        };
+    }
+    if let Some((api, path)) = Api::split(&request.path) {
+        if method == "OPTIONS" && matches!(config.mode, Mode::Tokens(_)) {
+            return http::make(204, &[("allow", api.methods())], &JsValue::NULL);
+        }
+        let path = StreamPath::parse(path)?;
+        let caller = access::identify(config, request.header("authorization").as_deref(), platform::now())?;
+        return call(api, request, env, &caller, &path).await;
+    }
+    match page::file(&request.path) {
+        Some(file) if matches!(method, "GET" | "HEAD") => file,
+        Some(_) => Err(Problem::MethodNotAllowed { allow: "GET, HEAD" }),
+        None => Err(Problem::NotFound { detail: "this path is not served; see /api/openapi.json".to_owned() }),
+    }
+}
+
+async fn call(
+    api: Api,
+    request: &Request,
+    env: &JsValue,
+    caller: &Caller,
+    path: &StreamPath,
+) -> Result<Response, Problem> {
+    let stream = Stream::at(env, path)?;
+    match (api, request.method.as_str()) {
+        (Api::Streams, "POST") => append::append(&stream, request, caller, path).await,
+        (Api::Streams, "GET") if request.accepts("text/html") => read::to_page(path.as_str()),
+        (Api::Streams, "DELETE") => {
+            caller.check(Need::Control, path)?;
+            tree::delete(&stream, request).await
+        }
+        (Api::Streams, "HEAD") => {
+            caller.check(Need::Read, path)?;
+            read::head(&stream).await
+        }
+        (_, "GET") => {
+            caller.check(Need::Read, path)?;
+            match api {
+                Api::Streams if read::is_live(request)? => live::follow(stream, request).await,
+                Api::Streams => read::read(&stream, request).await,
+                Api::State => read::state(&stream, request).await,
+                Api::Children => tree::children(env, request, path).await,
+                Api::Raw => raw::read(&stream, request).await,
+            }
+        }
+        _ => Err(Problem::MethodNotAllowed { allow: api.methods() }),
+    }
+}
+
+/// With tokens a page of any site may call, without credentials: the token is what counts.
+fn allow_other_sites(response: &Response) -> Result<(), JsValue> {
+    const EXPOSED: &str = "Tailrace-Head, Tailrace-Generation, Tailrace-Paused, Tailrace-Duplicate, Tailrace-Interpreted-As, \
+         Tailrace-After-Offset, Tailrace-Up-To-Date, Retry-After, Allow";
+    let headers = response.headers();
+    for (name, value) in [
+        ("access-control-allow-origin", "*"),
+        ("access-control-expose-headers", EXPOSED),
+        ("access-control-allow-methods", "GET, HEAD, POST, DELETE"),
+        (
+            "access-control-allow-headers",
+            "authorization, content-type, if-match, last-event-id, prefer, tailrace-cause",
+        ),
+        ("access-control-max-age", "86400"),
+    ] {
+        headers.set(name, value)?;
+    }
+    Ok(())
 }

@@ -179,7 +179,8 @@ fn check<S: Sql>(stream: &Stream<S>, kind: Kind, entries: &[Entry], next: &mut N
                 continue;
             }
             if let Some(&first) = in_batch.get(key) {
-                if entries.get(first).map(|entry| &entry.fragment) != Some(&entry.fragment) {
+                let content = |entry: &Entry| event::content_of_fragment(&entry.fragment);
+                if entries.get(first).and_then(content) != content(entry) {
                     return Err(
                         Problem::IdempotencyConflict { offset: next.offset_of(&verdicts, first, stream) }.into()
                     );
@@ -202,14 +203,15 @@ fn check<S: Sql>(stream: &Stream<S>, kind: Kind, entries: &[Entry], next: &mut N
         if let Some(expected) = entry.expected.filter(|expected| *expected != offset) {
             return Err(Problem::OffsetMismatch { expected, actual: offset }.into());
         }
+        if kind == Kind::Client {
+            next.count();
+        }
         if types::is_control(&entry.event_type)
             && let Some(control) = read_control(entry)
         {
+            // What begins the window anew is not counted itself.
             next.apply(stream, offset, control)?;
             paused.clone_from(&next.state(stream).paused);
-        }
-        if kind == Kind::Client {
-            next.count();
         }
         if kind == Kind::Hook {
             next.hooks += 1;

@@ -116,6 +116,7 @@ impl StreamCore {
     }
 
     /// The next frame to send to those who follow live.
+    #[wasm_bindgen(js_name = takeFrame)]
     pub fn take_frame(&mut self) -> Option<String> {
         if self.frames.is_empty() { None } else { Some(self.frames.remove(0).to_text()) }
     }

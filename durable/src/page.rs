@@ -9,7 +9,7 @@ use tailrace_model::types::TypeFilter;
 
 use crate::Failure;
 use crate::log::{SEPARATOR, lines_with_types};
-use crate::sql::{Param, Row, Sql, Text};
+use crate::sql::{Row, Sql, Text};
 use crate::stream::Stream;
 
 /// Rows whose heads are looked at in one go when a filter applies.
@@ -76,7 +76,10 @@ pub fn read<S: Sql>(stream: &Stream<S>, query: &Query) -> Result<Page<S::Text>, 
                 plain(&stream.sql, first, range.last, limit)?
             }
             (false, None) => forward(&stream.sql, &filter, range, limit)?,
-            (false, Some(last)) => backward(&stream.sql, &filter, range, limit.min(last))?,
+            (false, Some(last)) => {
+                let first = first_of_last(&stream.sql, &filter, range, last)?;
+                forward(&stream.sql, &filter, Range { first, ..range }, limit)?
+            }
         }
     };
     page.head = head;
@@ -251,41 +254,38 @@ fn forward<S: Sql>(sql: &S, filter: &Filter, range: Range, limit: u64) -> Result
             }
         }
     }
-    Ok(found.into_page(after, false))
+    Ok(found.into_page(after))
 }
 
-/// The last matching events, in their order.
-fn backward<S: Sql>(sql: &S, filter: &Filter, range: Range, limit: u64) -> Result<Page<S::Text>, Failure> {
-    let mut found = Found::default();
-    let mut below = None;
+/// The offset of the first of the last `count` matching events.
+fn first_of_last<S: Sql>(sql: &S, filter: &Filter, range: Range, count: u64) -> Result<u64, Failure> {
+    let mut first = range.last + 1;
+    let mut found = 0;
+    let mut below = i64::MAX >> 11;
     let mut scanned = 0;
-    'scan: while scanned < limits::PAGE_SCAN_ROWS {
+    while scanned < limits::PAGE_SCAN_ROWS {
         let heads = sql.run(
             "SELECT last, count, types, iif(?1 = '', 1, instr(lines, ?1) > 0) FROM log
              WHERE last < ?2 AND last >= ?3 AND last - count < ?4 ORDER BY last DESC LIMIT ?5",
-            &[
-                filter.text().into(),
-                below.map_or(Param::Int(i64::MAX >> 11), Param::from),
-                range.first.into(),
-                range.last.into(),
-                SCAN_ROWS.into(),
-            ],
+            &[filter.text().into(), below.into(), range.first.into(), range.last.into(), SCAN_ROWS.into()],
         )?;
         let Some(lowest) = heads.last() else { break };
         scanned += heads.len() as u64;
-        below = Some(lowest.number(0));
+        below = lowest.integer(0);
         for head in &heads {
-            for (offset, line) in matching(sql, filter, head)?.into_iter().rev() {
+            for (offset, _) in matching(sql, filter, head)?.into_iter().rev() {
                 if offset < range.first || offset > range.last {
                     continue;
                 }
-                if !found.take(offset, line, limit) {
-                    break 'scan;
+                if found == count {
+                    return Ok(first);
                 }
+                found += 1;
+                first = offset;
             }
         }
     }
-    Ok(found.into_page(range.last, true))
+    Ok(first)
 }
 
 /// The matching events of one row.
@@ -326,10 +326,7 @@ impl Found {
         true
     }
 
-    fn into_page<T: Text>(mut self, after: u64, reversed: bool) -> Page<T> {
-        if reversed {
-            self.lines.reverse();
-        }
+    fn into_page<T: Text>(self, after: u64) -> Page<T> {
         let count = self.lines.len() as u64;
         Page { lines: T::from_str(&self.lines.join(SEPARATOR)), count, after, ..Page::default() }
     }

@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
@@ -169,9 +168,8 @@ fn as_json(text: &str) -> Option<String> {
 /// Fields in their order; a name that comes twice becomes a list.
 fn form_to_json(text: &str) -> String {
     let mut fields: Vec<(String, Vec<String>)> = Vec::new();
-    for pair in text.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let (name, value) = (form_decode(name), form_decode(value));
+    for (name, value) in form_urlencoded::parse(text.as_bytes()) {
+        let (name, value) = (name.into_owned(), value.into_owned());
         match fields.iter_mut().find(|(known, _)| *known == name) {
             Some((_, values)) => values.push(value),
             None => fields.push((name, vec![value])),
@@ -186,10 +184,6 @@ fn form_to_json(text: &str) -> String {
         })
         .collect();
     format!("{{{}}}", members.join(","))
-}
-
-fn form_decode(text: &str) -> String {
-    percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
 }
 
 fn raw(request: &Request, size: usize, sha256: &str, system: Option<String>) -> Received {
@@ -256,13 +250,12 @@ fn is_secret_name(name: &str) -> bool {
 fn redact_url(url: &str) -> String {
     let (url, _) = url.split_once('#').unwrap_or((url, ""));
     let Some((base, query)) = url.split_once('?') else { return url.to_owned() };
-    let kept: Vec<&str> = query
-        .split('&')
-        .filter(|pair| {
-            let name = form_decode(pair.split('=').next().unwrap_or_default());
-            !(name == "key" || name == "auth" || name == "authorization" || is_secret_name(&name))
-        })
-        .collect();
+    let is_kept = |pair: &&str| {
+        let name =
+            form_urlencoded::parse(pair.as_bytes()).next().map(|(name, _)| name.into_owned()).unwrap_or_default();
+        !(name == "key" || name == "auth" || name == "authorization" || is_secret_name(&name))
+    };
+    let kept: Vec<&str> = query.split('&').filter(is_kept).collect();
     if kept.is_empty() { base.to_owned() } else { format!("{base}?{}", kept.join("&")) }
 }
 

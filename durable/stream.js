@@ -1,0 +1,227 @@
+// The Durable Object's class: the platform's side of one stream. It decides nothing: every answer comes from StreamCore,
+// which is Rust and synchronous. What is here is what only the platform can do: transactions, sockets, the alarm, calls
+// to other objects, and putting appends that wait into one commit.
+import { DurableObject } from "cloudflare:workers";
+import { StreamCore } from "../build/index.js";
+import { Database } from "./database.js";
+
+/** Connections that follow one stream live, at most. The same number stands in model/src/limits.rs. */
+const LIVE_READERS = 1000;
+
+/** After a failed alarm it rings again, well before the platform gives up on it. */
+const ALARM_AGAIN_MS = 5_000;
+
+/** How long one alarm goes on with what is due before it lets the next one do it. */
+const ALARM_WORK_MS = 60_000;
+
+export class Stream extends DurableObject {
+  #core = null;
+  #waiting = [];
+  #armed = null;
+  #followed;
+
+  constructor(ctx, env) {
+    super(ctx, env);
+    this.#followed = ctx.getWebSockets().length > 0;
+  }
+
+  // Appends and hooks: whatever waits when the timer fires is written in one turn, one after the other, each in its own
+  // transaction, and made durable by one flush of the disk.
+  append(text) {
+    return this.#soon((core, now, random) => core.append(text, now, random));
+  }
+
+  hook(text) {
+    return this.#soon((core, now, random) => core.hook(text, now, random));
+  }
+
+  ephemeral(text) {
+    return this.#change((core, now, random) => core.ephemeral(text, now, random));
+  }
+
+  upload(id, number, bytes, mayCreate) {
+    return this.#change((core, now, random) => core.upload(id, number, bytes, mayCreate, now, random));
+  }
+
+  discard(id) {
+    return this.#change((core) => core.discard(id));
+  }
+
+  delete(below) {
+    return this.#change((core, now, random) => core.delete(below, now, random));
+  }
+
+  hear(message) {
+    return this.#change((core, now, random) => core.hear(message, now, random));
+  }
+
+  read(query) {
+    return this.#ask((core) => core.read(query));
+  }
+
+  head() {
+    return this.#ask((core) => core.head());
+  }
+
+  state(at) {
+    return this.#ask((core) => core.state(at));
+  }
+
+  children(query) {
+    return this.#ask((core) => core.children(query));
+  }
+
+  raw(offset) {
+    return this.#ask((core) => core.raw(offset));
+  }
+
+  rawPart(id, number) {
+    return this.#ask((core) => core.rawPart(id, number));
+  }
+
+  /** Opens the socket on which a front Worker follows this stream. It hibernates: an idle reader costs nothing. */
+  fetch() {
+    if (this.ctx.getWebSockets().length >= LIVE_READERS) return new Response(null, { status: 503 });
+    const hello = this.#ask((core) => core.hello());
+    const [client, server] = Object.values(new WebSocketPair());
+    this.ctx.acceptWebSocket(server);
+    server.send(hello);
+    this.#follow(true);
+    return new Response(null, { status: 101, webSocket: client });
+  }
+
+  webSocketMessage() {}
+
+  webSocketClose(socket) {
+    this.#left(socket);
+  }
+
+  webSocketError(socket) {
+    this.#left(socket);
+  }
+
+  async alarm() {
+    this.#armed = null;
+    try {
+      await this.#work();
+    } catch (error) {
+      console.error("alarm", error);
+      await this.ctx.storage.setAlarm(Date.now() + ALARM_AGAIN_MS);
+    }
+  }
+
+  /** Makes the calls that are owed. Each is put off before it is made, so a death in between loses none. */
+  async #work() {
+    const until = Date.now() + ALARM_WORK_MS;
+    while (Date.now() < until) {
+      const next = this.#change((core, now, random) => core.nextCall(now, random));
+      if (!next) break;
+      const [call, to, message] = next;
+      const reply = await this.#tell(to, message);
+      this.#change((core, now, random) => core.settle(call, reply, now, random));
+    }
+  }
+
+  async #tell(to, message) {
+    try {
+      const answer = await this.env.STREAM.getByName(to).hear(message);
+      return answer.startsWith("200\n") ? answer.slice(answer.indexOf("\n\n") + 2) : undefined;
+    } catch (error) {
+      console.error("telling", to, error);
+      return undefined;
+    }
+  }
+
+  #soon(call) {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ call, resolve, reject });
+      if (this.#waiting.length === 1) setTimeout(() => this.#flush(), 0);
+    });
+  }
+
+  #flush() {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const { call, resolve, reject } of waiting) {
+      try {
+        resolve(this.#change(call));
+      } catch (error) {
+        reject(error);
+      }
+    }
+  }
+
+  /** A call that may write: all of it or nothing. */
+  #change(call) {
+    const core = this.#open();
+    try {
+      core.follow(this.#followed);
+      const answer = this.ctx.storage.transactionSync(() => call(core, Date.now(), chance()));
+      this.#publish(core);
+      this.#arm(core);
+      return answer;
+    } catch (error) {
+      // What is in memory may be ahead of what was rolled back.
+      this.#core = null;
+      throw error;
+    }
+  }
+
+  /** A call that only reads. */
+  #ask(call) {
+    const core = this.#open();
+    try {
+      return call(core);
+    } catch (error) {
+      this.#core = null;
+      throw error;
+    }
+  }
+
+  #open() {
+    if (this.#core === null) {
+      const database = new Database(this.ctx.storage.sql);
+      this.#core = new StreamCore(database, this.ctx.id.name, Date.now(), chance());
+      this.#arm(this.#core);
+    }
+    return this.#core;
+  }
+
+  #publish(core) {
+    for (let frame = core.takeFrame(); frame !== undefined; frame = core.takeFrame()) {
+      for (const socket of this.ctx.getWebSockets()) {
+        try {
+          socket.send(frame);
+        } catch {
+          // It closed meanwhile.
+        }
+      }
+    }
+  }
+
+  /** One alarm, the earliest; it is only ever moved earlier. */
+  #arm(core) {
+    const at = core.alarm();
+    if (at === undefined || (this.#armed !== null && this.#armed <= at)) return;
+    this.#armed = at;
+    this.ctx.storage.setAlarm(at);
+  }
+
+  #left(socket) {
+    try {
+      socket.close();
+    } catch {
+      // It is closed already.
+    }
+    this.#follow(this.ctx.getWebSockets().some((other) => other !== socket));
+  }
+
+  #follow(followed) {
+    this.#followed = followed;
+  }
+}
+
+/** A whole number from 0 to 2^53: chance for names and jitter, nothing secret. */
+function chance() {
+  return Math.floor(Math.random() * Number.MAX_SAFE_INTEGER);
+}

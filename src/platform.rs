@@ -1,0 +1,126 @@
+//! What the platform gives us, as far as the crates do not bind it: object stubs with their calls, and answers made of
+//! the platform's own strings and streams.
+
+use js_sys::{Array, JsString, Object, Promise, Reflect, Uint8Array};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+
+#[wasm_bindgen]
+extern "C" {
+    /// The binding of a class of Durable Objects.
+    pub type Namespace;
+
+    /// The object of this name. Free: nothing is called.
+    #[wasm_bindgen(method, catch, js_name = getByName)]
+    pub fn get_by_name(this: &Namespace, name: &str) -> Result<Stub, JsValue>;
+
+    /// The other end of one stream; its methods are those of `stream.js`.
+    #[derive(Clone)]
+    pub type Stub;
+
+    /// `append` of `stream.js`.
+    #[wasm_bindgen(method, catch)]
+    pub fn append(this: &Stub, text: &str) -> Result<JsValue, JsValue>;
+    /// `hook` of `stream.js`.
+    #[wasm_bindgen(method, catch)]
+    pub fn hook(this: &Stub, text: &str) -> Result<JsValue, JsValue>;
+    /// `ephemeral` of `stream.js`.
+    #[wasm_bindgen(method, catch)]
+    pub fn ephemeral(this: &Stub, text: &str) -> Result<JsValue, JsValue>;
+    /// `upload` of `stream.js`.
+    #[wasm_bindgen(method, catch)]
+    pub fn upload(this: &Stub, id: &str, number: f64, bytes: &Uint8Array, may_create: bool)
+    -> Result<JsValue, JsValue>;
+    /// `discard` of `stream.js`.
+    #[wasm_bindgen(method, catch)]
+    pub fn discard(this: &Stub, id: &str) -> Result<JsValue, JsValue>;
+    /// `read` of `stream.js`.
+    #[wasm_bindgen(method, catch)]
+    pub fn read(this: &Stub, query: &str) -> Result<JsValue, JsValue>;
+    /// `head` of `stream.js`.
+    #[wasm_bindgen(method, catch)]
+    pub fn head(this: &Stub) -> Result<JsValue, JsValue>;
+    /// `state` of `stream.js`.
+    #[wasm_bindgen(method, catch)]
+    pub fn state(this: &Stub, at: Option<f64>) -> Result<JsValue, JsValue>;
+    /// `children` of `stream.js`.
+    #[wasm_bindgen(method, catch)]
+    pub fn children(this: &Stub, query: &str) -> Result<JsValue, JsValue>;
+    /// `raw` of `stream.js`.
+    #[wasm_bindgen(method, catch)]
+    pub fn raw(this: &Stub, offset: f64) -> Result<JsValue, JsValue>;
+    /// `raw_part` of `stream.js`.
+    #[wasm_bindgen(method, catch, js_name = rawPart)]
+    pub fn raw_part(this: &Stub, id: &str, number: f64) -> Result<JsValue, JsValue>;
+    /// `delete` of `stream.js`.
+    #[wasm_bindgen(method, catch)]
+    pub fn delete(this: &Stub, below: bool) -> Result<JsValue, JsValue>;
+    /// `fetch` of `stream.js`.
+    #[wasm_bindgen(method, catch)]
+    pub fn fetch(this: &Stub, url: &str, init: &Object) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(js_name = Response)]
+    type NewResponse;
+    #[wasm_bindgen(constructor, js_class = "Response", catch)]
+    fn new(body: &JsValue, init: &Object) -> Result<NewResponse, JsValue>;
+
+    #[wasm_bindgen(js_namespace = crypto, js_name = randomUUID)]
+    fn random_uuid() -> String;
+}
+
+/// The binding called `name`.
+///
+/// # Errors
+/// When the deployment has none.
+pub fn namespace(env: &JsValue, name: &str) -> Result<Namespace, JsValue> {
+    Ok(Reflect::get(env, &JsValue::from_str(name))?.unchecked_into())
+}
+
+/// The variable or secret called `name`, unless it is missing or empty.
+#[must_use]
+pub fn variable(env: &JsValue, name: &str) -> Option<String> {
+    let value = Reflect::get(env, &JsValue::from_str(name)).ok()?;
+    value.as_string().filter(|text| !text.is_empty())
+}
+
+/// Waits for what a call on a stub returns.
+///
+/// # Errors
+/// What the call throws.
+pub async fn settled(call: Result<JsValue, JsValue>) -> Result<JsValue, JsValue> {
+    JsFuture::from(Promise::resolve(&call?)).await
+}
+
+/// An answer with a body of the platform's own making.
+///
+/// # Errors
+/// When the platform does not take a header.
+pub fn response(status: u16, headers: &[(&str, &str)], body: &JsValue) -> Result<web_sys::Response, JsValue> {
+    let pairs: Array = headers
+        .iter()
+        .map(|(name, value)| [JsString::from(*name), JsString::from(*value)].iter().collect::<Array>())
+        .collect();
+    let init = Object::new();
+    Reflect::set(&init, &JsValue::from_str("status"), &JsValue::from(status))?;
+    Reflect::set(&init, &JsValue::from_str("headers"), &pairs)?;
+    Ok(NewResponse::new(body, &init)?.unchecked_into())
+}
+
+/// A name that nobody guesses.
+#[must_use]
+pub fn random_name() -> String {
+    random_uuid()
+}
+
+/// Now, in milliseconds since 1970.
+#[must_use]
+#[expect(clippy::cast_possible_truncation, reason = "times are far below 2^53")]
+pub fn now() -> i64 {
+    js_sys::Date::now() as i64
+}
+
+/// From 0 up to, not including, 1.
+#[must_use]
+pub fn random() -> f64 {
+    js_sys::Math::random()
+}

@@ -1,0 +1,159 @@
+//! A stream as the front Worker sees it: calls to its object.
+
+use js_sys::{JsString, Object, Reflect, Uint8Array};
+use tailrace_durable::page::Query;
+use tailrace_durable::wire::Append;
+use tailrace_model::{Problem, StreamPath};
+use wasm_bindgen::prelude::*;
+
+use crate::http::{Answer, unforeseen};
+use crate::platform::{self, Stub, settled};
+
+/// How a page is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// One JSON object, one event a line in it.
+    Json,
+    /// One event a line.
+    Lines,
+}
+
+/// The other end of one stream.
+#[derive(Clone)]
+pub struct Stream {
+    stub: Stub,
+}
+
+impl Stream {
+    /// The stream at a path, whether it exists or not.
+    ///
+    /// # Errors
+    /// [`Problem::Internal`] when the deployment lacks the binding.
+    pub fn at(env: &JsValue, path: &StreamPath) -> Result<Self, Problem> {
+        let stub = platform::namespace(env, "STREAM").and_then(|streams| streams.get_by_name(path.as_str()));
+        Ok(Self { stub: stub.map_err(|error| unforeseen("stub", &error))? })
+    }
+
+    /// See [`tailrace_durable::call::append`].
+    ///
+    /// # Errors
+    /// What the platform throws, as a problem. A refusal is an answer.
+    pub async fn append(&self, append: &Append) -> Result<Answer, Problem> {
+        answer(self.stub.append(&append.to_text())).await
+    }
+
+    /// See [`tailrace_durable::call::hook`].
+    ///
+    /// # Errors
+    /// What the platform throws, as a problem. A refusal is an answer.
+    pub async fn hook(&self, append: &Append, size: usize, may_create: bool) -> Result<Answer, Problem> {
+        let text = format!("{}\t{size}\n{}", u8::from(may_create), append.to_text());
+        answer(self.stub.hook(&text)).await
+    }
+
+    /// See [`tailrace_durable::call::ephemeral`].
+    ///
+    /// # Errors
+    /// What the platform throws, as a problem. A refusal is an answer.
+    pub async fn ephemeral(&self, append: &Append) -> Result<Answer, Problem> {
+        answer(self.stub.ephemeral(&append.to_text())).await
+    }
+
+    /// See [`tailrace_durable::call::upload`].
+    ///
+    /// # Errors
+    /// What the platform throws, as a problem. A refusal is an answer.
+    pub async fn upload(&self, id: &str, number: u32, bytes: &[u8], may_create: bool) -> Result<Answer, Problem> {
+        answer(self.stub.upload(id, f64::from(number), &Uint8Array::from(bytes), may_create)).await
+    }
+
+    /// Forgets an upload.
+    ///
+    /// # Errors
+    /// What the platform throws, as a problem.
+    pub async fn discard(&self, id: &str) -> Result<(), Problem> {
+        settled(self.stub.discard(id)).await.map(drop).map_err(|error| unforeseen("discard", &error))
+    }
+
+    /// See [`tailrace_durable::call::read`].
+    ///
+    /// # Errors
+    /// What the platform throws, as a problem. A refusal is an answer.
+    pub async fn read(&self, format: Format, query: &Query) -> Result<Answer, Problem> {
+        let format = if format == Format::Json { "json" } else { "lines" };
+        let query = serde_json::to_string(query).map_err(|_| Problem::Internal)?;
+        answer(self.stub.read(&format!("{format}\n{query}"))).await
+    }
+
+    /// See [`tailrace_durable::call::head`].
+    ///
+    /// # Errors
+    /// What the platform throws, as a problem. A refusal is an answer.
+    pub async fn head(&self) -> Result<Answer, Problem> {
+        answer(self.stub.head()).await
+    }
+
+    /// See [`tailrace_durable::call::state`].
+    ///
+    /// # Errors
+    /// What the platform throws, as a problem. A refusal is an answer.
+    #[expect(clippy::cast_precision_loss, reason = "offsets are below 2^53")]
+    pub async fn state(&self, at: Option<u64>) -> Result<Answer, Problem> {
+        answer(self.stub.state(at.map(|at| at as f64))).await
+    }
+
+    /// See [`tailrace_durable::call::list_children`].
+    ///
+    /// # Errors
+    /// What the platform throws, as a problem. A refusal is an answer.
+    pub async fn children(&self, limit: u64, after: &str) -> Result<Answer, Problem> {
+        answer(self.stub.children(&format!("{limit}\n{after}"))).await
+    }
+
+    /// See [`tailrace_durable::call::find_raw`].
+    ///
+    /// # Errors
+    /// What the platform throws, as a problem. A refusal is an answer.
+    #[expect(clippy::cast_precision_loss, reason = "offsets are below 2^53")]
+    pub async fn raw(&self, offset: u64) -> Result<Answer, Problem> {
+        answer(self.stub.raw(offset as f64)).await
+    }
+
+    /// One part of a hook's exact bytes.
+    ///
+    /// # Errors
+    /// What the platform throws, as a problem.
+    pub async fn raw_part(&self, id: &str, number: u32) -> Result<Uint8Array, Problem> {
+        let part = settled(self.stub.raw_part(id, f64::from(number))).await;
+        Ok(part.map_err(|error| unforeseen("raw", &error))?.unchecked_into())
+    }
+
+    /// See [`tailrace_durable::call::delete`].
+    ///
+    /// # Errors
+    /// What the platform throws, as a problem. A refusal is an answer.
+    pub async fn delete(&self, below: bool) -> Result<Answer, Problem> {
+        answer(self.stub.delete(below)).await
+    }
+
+    /// Opens the socket on which the stream's frames come; `None` when it has too many readers.
+    ///
+    /// # Errors
+    /// What the platform throws.
+    pub async fn follow(&self) -> Result<Option<web_sys::WebSocket>, JsValue> {
+        let headers = Object::new();
+        Reflect::set(&headers, &"upgrade".into(), &"websocket".into())?;
+        let init = Object::new();
+        Reflect::set(&init, &"headers".into(), &headers)?;
+        let response = settled(self.stub.fetch("http://stream/follow", &init)).await?;
+        let socket = Reflect::get(&response, &"webSocket".into())?;
+        Ok(if socket.is_falsy() { None } else { Some(socket.unchecked_into()) })
+    }
+}
+
+async fn answer(call: Result<JsValue, JsValue>) -> Result<Answer, Problem> {
+    match settled(call).await {
+        Ok(text) => Ok(Answer::new(&text.unchecked_into::<JsString>())),
+        Err(error) => Err(unforeseen("stream", &error)),
+    }
+}
