@@ -40,18 +40,19 @@ export async function develop({ port, persistTo }) {
     child.once("error", resolve);
   }).finally(secrets.remove);
 
-  if (await answers(port, child)) {
+  const welcome = async () => {
+    if (!(await answers(port, child))) return;
     // stdout is for whoever waits for the address.
     process.stdout.write(`Tailrace: http://localhost:${port}\n`);
-    say(
-      `listening on ${host}:${port} only; streams are kept in ${path.relative(process.cwd(), persistTo) || "."}; Ctrl-C stops it`,
-    );
+    const folder = path.relative(process.cwd(), persistTo) || ".";
+    say(`listening on ${host}:${port} only; streams are kept in ${folder}; Ctrl-C stops it`);
     if (vars.TAILRACE_OPEN) say("open: no token is needed. Set TAILRACE_TOKEN to try it as a deployment");
-  }
+  };
   return {
     stop: () => void end(child),
     async ended(wanted) {
-      await gone;
+      // Not awaited alone: one must be able to stop a server that never answers.
+      await Promise.all([gone, welcome()]);
       if (wanted()) return 0;
       throw new StepError("the local server ended by itself", "its words are above", "run npm start again");
     },
@@ -71,15 +72,20 @@ const environment = () => ({
 
 /** Waits until the Worker answers, whatever it says; false when the process ended first. */
 async function answers(port, child) {
-  for (const begun = Date.now(); Date.now() - begun < 120_000; await sleep(100)) {
-    if (child.exitCode !== null || child.signalCode !== null) return false;
-    try {
-      await fetch(`http://${host}:${port}/`, { redirect: "manual", signal: AbortSignal.timeout(5000) });
-      return true;
-    } catch {
-      // Not yet.
+  const complaint = setTimeout(() => {
+    say(`http://${host}:${port} does not answer yet. wrangler's words above may say why; Ctrl-C stops it`);
+  }, 30_000);
+  try {
+    for (; child.exitCode === null && child.signalCode === null; await sleep(100)) {
+      try {
+        await fetch(`http://${host}:${port}/`, { redirect: "manual", signal: AbortSignal.timeout(5000) });
+        return true;
+      } catch {
+        // Not yet.
+      }
     }
+    return false;
+  } finally {
+    clearTimeout(complaint);
   }
-  say(`http://${host}:${port} has not answered for two minutes; waiting on`);
-  return false;
 }
