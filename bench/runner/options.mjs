@@ -40,7 +40,10 @@ export function options(args = process.argv.slice(2)) {
 
 function chosen(list, known) {
   const names = list?.split(",") ?? known;
-  for (const name of names)
-    if (!known.includes(name)) throw new Error(`there is no "${name}", only ${known.join(", ")}`);
+  const unknown = names.find((name) => !known.includes(name));
+  if (unknown !== undefined) {
+    process.stderr.write(`bench: there is no "${unknown}", only ${known.join(", ")}\n`);
+    process.exit(2);
+  }
   return known.filter((name) => names.includes(name));
 }
