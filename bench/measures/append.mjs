@@ -17,7 +17,7 @@ function singles({ name, title, streams }) {
   return {
     name,
     title,
-    rounds: [5, 2],
+    rounds: [5, 3],
     metrics: { rate: "appends/s", p50: "p50, ms", p99: "p99, ms", cpu: "CPU an append, µs" },
 
     async prepare({ url }) {

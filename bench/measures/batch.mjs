@@ -19,7 +19,7 @@ function batches({ name, title, size, headers }) {
   return {
     name,
     title,
-    rounds: [5, 2],
+    rounds: [5, 3],
     metrics: { rate: "events/s", p50: "p50 of a batch, ms", cpu: "CPU an event, µs" },
 
     async prepare({ url }) {
