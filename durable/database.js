@@ -12,25 +12,38 @@ export class Database {
   }
 
   /**
-   * Joins `lines` of the rows `(last, count, bytes, lines)` while they fit: `[text, first offset, count, bytes]`.
+   * Joins the lines of the rows `(last, count, bytes, lines)` from the event `first` on: `[text, count]`. See the trait.
    * Here and not in Rust, so that a page's text never goes through the memory of the Wasm module.
    */
-  join(statement, params, maxCount, maxBytes) {
+  join(statement, params, first, maxCount, maxBytes) {
     let text = "";
-    let first = 0;
     let count = 0;
     let bytes = 0;
     for (const [last, rowCount, rowBytes, lines] of this.#sql.exec(statement, ...params).raw()) {
-      if (count + rowCount > maxCount || bytes + rowBytes > maxBytes) break;
-      if (count === 0) {
-        first = last - rowCount + 1;
-        text = lines;
-      } else {
-        text += ",\n" + lines;
-      }
-      count += rowCount;
+      if (count > 0 && bytes + rowBytes > maxBytes) break;
+      const skip = Math.max(0, first - (last - rowCount + 1));
+      const take = Math.min(rowCount - skip, maxCount - count);
+      const piece = take === rowCount ? lines : cut(lines, skip, take);
+      text = count === 0 ? piece : text + SEPARATOR + piece;
+      count += take;
       bytes += rowBytes;
+      if (count >= maxCount) break;
     }
-    return [text, first, count, bytes];
+    return [text, count];
   }
+}
+
+/** What stands between two lines of a row. */
+const SEPARATOR = ",\n";
+
+/** `take` lines of a row, behind the first `skip`. */
+function cut(lines, skip, take) {
+  let start = 0;
+  for (let line = 0; line < skip; line++) start = lines.indexOf(SEPARATOR, start) + SEPARATOR.length;
+  let end = start - SEPARATOR.length;
+  for (let line = 0; line < take; line++) {
+    end = lines.indexOf(SEPARATOR, end + SEPARATOR.length);
+    if (end === -1) return lines.slice(start);
+  }
+  return lines.slice(start, end);
 }

@@ -28,7 +28,8 @@ export class Stream extends DurableObject {
   // Appends and hooks: whatever waits when the timer fires is written in one turn, one after the other, each in its own
   // transaction, and made durable by one flush of the disk.
   append(text) {
-    return this.#soon((core, now, random) => core.append(text, now, random));
+    if (typeof text === "string") return this.#soon((core, now, random) => core.append(text, now, random));
+    return this.#soon((core, now, random) => core.appendBytes(text, now, random));
   }
 
   hook(text) {

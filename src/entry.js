@@ -1,15 +1,15 @@
 // The Worker's entry: the class of the Durable Objects, and the front, which is Rust.
-import { answerToPanic, handle } from "../build/index.js";
+import { Front } from "../build/index.js";
 
 export { Stream } from "../durable/stream.js";
 
 export default {
   async fetch(request, env) {
     try {
-      return await handle(request, env);
+      return await Front.handle(request, env);
     } catch (error) {
       console.error(error);
-      return answerToPanic();
+      return Front.answerToPanic();
     }
   },
 };

@@ -42,12 +42,27 @@ pub use tailrace_durable::object;
 /// What the API says about itself.
 const OPENAPI: &str = include_str!("openapi.json");
 
-/// Answers a request: what `entry.js` calls. The promise is rejected only when the code panics: nothing is shared between
-/// requests that a panic could leave in disorder.
+/// What `entry.js` calls. A class, because those are what the build exports.
 #[wasm_bindgen]
-#[must_use]
-pub fn handle(request: web_sys::Request, env: JsValue) -> Promise {
-    future_to_promise(AssertUnwindSafe(async move { answer(request, env).await.map(JsValue::from) }))
+pub struct Front;
+
+#[wasm_bindgen]
+impl Front {
+    /// Answers a request. The promise is rejected only when the code panics: nothing is shared between requests that a
+    /// panic could leave in disorder.
+    #[must_use]
+    pub fn handle(request: web_sys::Request, env: JsValue) -> Promise {
+        future_to_promise(AssertUnwindSafe(async move { answer(request, env).await.map(JsValue::from) }))
+    }
+
+    /// The answer to a request whose handling panicked.
+    ///
+    /// # Errors
+    /// What the platform throws.
+    #[wasm_bindgen(js_name = answerToPanic)]
+    pub fn answer_to_panic() -> Result<Response, JsValue> {
+        http::problem(&Problem::Internal)
+    }
 }
 
 async fn answer(request: web_sys::Request, env: JsValue) -> Result<Response, JsValue> {
@@ -61,15 +76,6 @@ async fn answer(request: web_sys::Request, env: JsValue) -> Result<Response, JsV
         allow_other_sites(&response)?;
     }
     Ok(response)
-}
-
-/// The answer to a request whose handling panicked.
-///
-/// # Errors
-/// What the platform throws.
-#[wasm_bindgen(js_name = answerToPanic)]
-pub fn answer_to_panic() -> Result<Response, JsValue> {
-    http::problem(&Problem::Internal)
 }
 
 /// The parts of the API that name a stream.

@@ -20,7 +20,7 @@ extern "C" {
 
     /// `append` of `stream.js`.
     #[wasm_bindgen(method, catch)]
-    pub fn append(this: &Stub, text: &str) -> Result<JsValue, JsValue>;
+    pub fn append(this: &Stub, text: &JsValue) -> Result<JsValue, JsValue>;
     /// `hook` of `stream.js`.
     #[wasm_bindgen(method, catch)]
     pub fn hook(this: &Stub, text: &str) -> Result<JsValue, JsValue>;

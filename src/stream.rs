@@ -9,6 +9,10 @@ use wasm_bindgen::prelude::*;
 use crate::http::{Answer, unforeseen};
 use crate::platform::{self, Stub, settled};
 
+/// From here on a text is handed over as bytes: it would have to be decoded and encoded again on its way, which for short
+/// ones costs less than another kind of value.
+const LONG_TEXT: usize = 4 * 1024;
+
 /// How a page is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -39,7 +43,10 @@ impl Stream {
     /// # Errors
     /// What the platform throws, as a problem. A refusal is an answer.
     pub async fn append(&self, append: &Append) -> Result<Answer, Problem> {
-        answer(self.stub.append(&append.to_text())).await
+        let text = append.to_text();
+        let text: JsValue =
+            if text.len() > LONG_TEXT { Uint8Array::from(text.as_bytes()).into() } else { JsValue::from_str(&text) };
+        answer(self.stub.append(&text)).await
     }
 
     /// See [`tailrace_durable::call::hook`].

@@ -37,7 +37,8 @@ impl Window {
         }
     }
 
-    /// Forgets what is `window_ms` old or older at `now`.
+    /// Forgets what is `window_ms` old or older at `now`, which must be the time of a commit: the clock may step back behind
+    /// any other.
     pub fn slide(&mut self, now: Millis, window_ms: u64) {
         let window_ms = i64::try_from(window_ms).unwrap_or(i64::MAX);
         while let Some(commit) = self.commits.front().filter(|commit| commit.at <= now - window_ms) {
@@ -58,17 +59,30 @@ impl Window {
         self.counted
     }
 
-    /// How many hooks may be let in now. Hooks take part in the pace, though they never trip the breaker.
+    /// How many hooks may be let in at `now`. Hooks take part in the pace, though they never trip the breaker.
     #[must_use]
-    pub fn room_for_hooks(&self, breaker: &Breaker) -> u64 {
-        breaker.limit.map_or(u64::MAX, |limit| limit.saturating_sub(self.counted + self.hooks))
+    pub fn room_for_hooks(&self, breaker: &Breaker, now: Millis) -> u64 {
+        let edge = now - i64::try_from(breaker.window_ms).unwrap_or(i64::MAX);
+        let gone = self.commits.iter().take_while(|commit| commit.at <= edge).map(Commit::weight).sum::<u64>();
+        breaker.limit.map_or(u64::MAX, |limit| limit.saturating_sub(self.counted + self.hooks - gone))
     }
 
     /// When the next hook may be let in, if none may now.
     #[must_use]
     pub fn next_room(&self, breaker: &Breaker) -> Option<Millis> {
         let window_ms = i64::try_from(breaker.window_ms).unwrap_or(i64::MAX);
-        self.commits.front().map(|commit| commit.at + window_ms)
+        let mut inside = self.counted + self.hooks;
+        let makes_room = self.commits.iter().find(|commit| {
+            inside -= commit.weight();
+            breaker.limit.is_none_or(|limit| inside < limit)
+        });
+        makes_room.map(|commit| commit.at + window_ms)
+    }
+}
+
+impl Commit {
+    fn weight(&self) -> u64 {
+        self.counted + self.hooks
     }
 }
 
@@ -113,7 +127,7 @@ mod tests {
                 let inside = || all.iter().filter(|(at, ..)| *at > now - 1_000);
                 prop_assert_eq!(window.counted(), inside().map(|it| it.1).sum::<u64>());
                 let room = 100_u64.saturating_sub(inside().map(|it| it.1 + it.2).sum());
-                prop_assert_eq!(window.room_for_hooks(&Breaker::default()), room);
+                prop_assert_eq!(window.room_for_hooks(&Breaker::default(), now), room);
             }
         }
     }

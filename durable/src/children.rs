@@ -29,10 +29,15 @@ pub struct Child {
     pub created_at: Millis,
 }
 
-/// How far a walk over the children has come, for the control event at `offset`.
+/// How far a walk over the children has come.
 #[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 struct Walk {
+    /// The control event that is handed on.
     offset: u64,
+    /// The life that ends when all below have: the stream may have been deleted alone and born again by then.
+    generation: String,
+    /// The child that was last reached.
     after: String,
 }
 
@@ -63,7 +68,7 @@ pub fn hear<S: Sql>(
             }
             Ok((Reply::default(), take_over(stream, now, inherited)?))
         }
-        Message::Delete => {
+        Message::Delete { .. } => {
             let gone = stream.life.is_none();
             if !gone {
                 delete(stream, now, true)?;
@@ -81,8 +86,13 @@ pub fn hear<S: Sql>(
 pub fn delete<S: Sql>(stream: &mut Stream<S>, now: Moment, below: bool) -> Result<bool, Failure> {
     stream.life()?;
     if below && !children_after(&stream.sql, "", 1)?.is_empty() {
-        if obligation::of_kind(&stream.sql, obligation::Kind::DeleteBelow)?.is_empty() {
-            let walk = json!(Walk::default()).to_string();
+        let generation = stream.generation().unwrap_or_default().to_owned();
+        let mut known = false;
+        for waiting in obligation::of_kind(&stream.sql, obligation::Kind::DeleteBelow)? {
+            known |= parse::<Walk>(&waiting.detail)?.generation == generation;
+        }
+        if !known {
+            let walk = json!(Walk { generation, ..Walk::default() }).to_string();
             obligation::owe(stream, now.at, obligation::Kind::DeleteBelow, &walk)?;
         }
         return Ok(false);
@@ -97,7 +107,7 @@ pub(crate) fn owe_birth_notice<S: Sql>(stream: &mut Stream<S>, now: Millis, gene
         return Ok(());
     }
     let message = Message::Born { path: stream.path().to_string(), generation: generation.to_owned(), created_at: now };
-    obligation::owe(stream, now, obligation::Kind::TellParent, &json!(message).to_string())
+    obligation::owe(stream, now, obligation::Kind::TellBirth, &json!(message).to_string())
 }
 
 /// Owes every child the control event at `offset`. Streams born later get it when they say that they are born.
@@ -105,11 +115,11 @@ pub(crate) fn owe_relay<S: Sql>(stream: &mut Stream<S>, now: Millis, offset: u64
     if children_after(&stream.sql, "", 1)?.is_empty() {
         return Ok(());
     }
-    let walk = Walk { offset, after: String::new() };
+    let walk = Walk { offset, ..Walk::default() };
     obligation::owe(stream, now, obligation::Kind::Relay, &json!(walk).to_string())
 }
 
-/// The next call for a `tell-parent` row.
+/// The next call for a `tell-birth` or `tell-death` row.
 pub(crate) fn birth_or_death<S: Sql>(
     stream: &Stream<S>,
     obligation: &Obligation,
@@ -118,11 +128,16 @@ pub(crate) fn birth_or_death<S: Sql>(
     Ok(stream.path().parent().map(|parent| (parent.to_string(), message)))
 }
 
-/// The next call for a `relay` row; none when every child has it.
+/// The next call for a `relay` row; none when every child has it, or while an earlier one is not done: a child that is
+/// born in between would be handed the earlier one last.
 pub(crate) fn relay<S: Sql>(
     stream: &mut Stream<S>,
     obligation: &Obligation,
 ) -> Result<Option<(String, Message)>, Failure> {
+    if let Some(due) = obligation::due_before_it(&stream.sql, obligation)? {
+        obligation::put_off(stream, obligation.id, due, obligation.attempt, &obligation.detail)?;
+        return Ok(None);
+    }
     let walk: Walk = parse(&obligation.detail)?;
     let inherited = inherited_at(stream, walk.offset)?;
     let child = children_after(&stream.sql, &walk.after, 1)?.into_iter().next();
@@ -130,11 +145,6 @@ pub(crate) fn relay<S: Sql>(
         (Some(inherited), Some(child)) => Ok(Some((child.path, Message::Holds(inherited)))),
         _ => obligation::forget(stream, obligation.id).map(|()| None),
     }
-}
-
-/// A child has a control event: on to the next.
-pub(crate) fn handed_on<S: Sql>(stream: &mut Stream<S>, now: Moment, call: &Call) -> Result<(), Failure> {
-    move_on(stream, now, call)
 }
 
 /// The next call for a `delete-below` row; none when all were told. When nobody is left below, the stream ends.
@@ -145,39 +155,33 @@ pub(crate) fn delete_below<S: Sql>(
 ) -> Result<Option<(String, Message)>, Failure> {
     let walk: Walk = parse(&obligation.detail)?;
     if let Some(child) = children_after(&stream.sql, &walk.after, 1)?.into_iter().next() {
-        return Ok(Some((child.path, Message::Delete)));
+        return Ok(Some((child.path, Message::Delete { generation: child.generation })));
     }
     if children_after(&stream.sql, "", 1)?.is_empty() {
-        if stream.life.is_some() {
+        obligation::forget(stream, obligation.id)?;
+        if stream.generation() == Some(&walk.generation) {
             end_life(stream, now)?;
-        } else {
-            obligation::forget(stream, obligation.id)?;
         }
         return Ok(None);
     }
     // All were told. Their own notices bring this forward; this is for one that is lost.
-    let walk = json!(Walk::default()).to_string();
+    let walk = json!(Walk { after: String::new(), ..walk }).to_string();
     obligation::put_off(stream, obligation.id, now.at + DELETE_AGAIN_MS, 0, &walk)?;
     Ok(None)
 }
 
-/// A child knows that it is to be deleted: on to the next. One that does not exist is taken off the list.
-pub(crate) fn told_to_delete<S: Sql>(
+/// A child that was told to delete itself did not exist any more: this life of it is taken off the list.
+pub(crate) fn found_gone<S: Sql>(
     stream: &mut Stream<S>,
     now: Moment,
-    call: &Call,
-    gone: bool,
+    path: &str,
+    generation: &str,
 ) -> Result<(), Failure> {
-    if gone {
-        let rows = stream.sql.run("SELECT generation FROM children WHERE path = ?", &[call.to.as_str().into()])?;
-        if let Some(generation) = rows.first().map(|row| row.text(0).to_owned()) {
-            child_died(stream, now, &call.to, &generation)?;
-        }
-    }
-    move_on(stream, now, call)
+    child_died(stream, now, path, generation).map(drop)
 }
 
-/// Appends a control event that holds for this stream because it holds for one above.
+/// Appends a control event that holds for this stream because it holds for one above, unless a later word of that one
+/// on the same subject arrived before it.
 pub(crate) fn take_over<S: Sql>(
     stream: &mut Stream<S>,
     now: Moment,
@@ -186,7 +190,13 @@ pub(crate) fn take_over<S: Sql>(
     if stream.life.is_none() {
         return Ok(None);
     }
-    let key = keys::system(&format!("inherited:{}:{}:{}", from.path, from.generation, from.offset));
+    let subject = if from.event_type == "stream.resumed" { "stream.paused" } else { &from.event_type };
+    let subject = keys::system(&format!("inherited:{}:{}:{subject}", from.path, from.generation));
+    // Of one length, so that keys sort as offsets do; `;` comes right behind `:`.
+    let key = format!("{subject}:{:020}", from.offset);
+    if keys::any_between(&stream.sql, &key, &format!("{subject};"))? {
+        return Ok(None);
+    }
     let system = Some(format!("{{\"by\":\"inherited\",\"from\":{}}}", json_text::quoted(&from.path)));
     let cause = Cause { stream_path: from.path.clone(), offset: from.offset, hops: from.hops, turns: from.turns };
     let mut entry = system_entry(&from.event_type, &from.payload, system, Some(key))?;
@@ -194,7 +204,8 @@ pub(crate) fn take_over<S: Sql>(
     commit(stream, now, Kind::System, &[entry]).map(Some)
 }
 
-fn move_on<S: Sql>(stream: &mut Stream<S>, now: Moment, call: &Call) -> Result<(), Failure> {
+/// A child was reached: on to the next.
+pub(crate) fn move_on<S: Sql>(stream: &mut Stream<S>, now: Moment, call: &Call) -> Result<(), Failure> {
     let Some(obligation) = obligation::find(&stream.sql, call.id)? else { return Ok(()) };
     let walk = Walk { after: call.to.clone(), ..parse(&obligation.detail)? };
     obligation::put_off(stream, call.id, now.at, 0, &json!(walk).to_string())
@@ -215,11 +226,14 @@ fn child_born<S: Sql>(
     let payload = json!({"path": path, "generation": generation}).to_string();
     let entry = system_entry("stream.child-created", &payload, None, Some(key))?;
     let committed = commit(stream, now, Kind::System, &[entry])?;
-    stream.sql.run(
-        "INSERT INTO children (path, generation, created_at) VALUES (?, ?, ?)
-         ON CONFLICT (path) DO UPDATE SET generation = excluded.generation, created_at = excluded.created_at",
-        &[path.into(), generation.into(), created_at.into()],
-    )?;
+    // Heard again, it may be of an earlier life than the one that is listed by now.
+    if committed.written.is_some() {
+        stream.sql.run(
+            "INSERT INTO children (path, generation, created_at) VALUES (?, ?, ?)
+             ON CONFLICT (path) DO UPDATE SET generation = excluded.generation, created_at = excluded.created_at",
+            &[path.into(), generation.into(), created_at.into()],
+        )?;
+    }
     let offsets: Vec<u64> =
         stream.life.as_ref().map(|life| life.state.inherited.values().copied().collect()).unwrap_or_default();
     let mut inherited = Vec::new();
@@ -253,15 +267,20 @@ fn child_died<S: Sql>(
     Ok((Reply::default(), committed))
 }
 
-/// Drops everything but what is still owed: the parent must learn of it. The children table stays, they are still there.
+/// Drops everything but what is still owed: the parent must learn of it, and a deletion of all below goes on. A birth that
+/// the parent did not hear of is not told any more, it would be listed for ever. The children table stays, they are still
+/// there.
 fn end_life<S: Sql>(stream: &mut Stream<S>, now: Moment) -> Result<(), Failure> {
     let generation = stream.generation().unwrap_or_default().to_owned();
     schema::drop(&stream.sql)?;
-    stream.sql.run("DELETE FROM obligations WHERE kind <> ?", &[obligation::Kind::TellParent.name().into()])?;
+    stream.sql.run(
+        "DELETE FROM obligations WHERE kind NOT IN (?, ?)",
+        &[obligation::Kind::TellDeath.name().into(), obligation::Kind::DeleteBelow.name().into()],
+    )?;
     stream.life = None;
     if stream.path().parent().is_some() {
         let message = Message::Died { path: stream.path().to_string(), generation };
-        obligation::owe(stream, now.at, obligation::Kind::TellParent, &json!(message).to_string())?;
+        obligation::owe(stream, now.at, obligation::Kind::TellDeath, &json!(message).to_string())?;
     }
     obligation::refresh(stream)
 }

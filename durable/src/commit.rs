@@ -181,9 +181,7 @@ fn check<S: Sql>(stream: &Stream<S>, kind: Kind, entries: &[Entry], next: &mut N
             if let Some(&first) = in_batch.get(key) {
                 let content = |entry: &Entry| event::content_of_fragment(&entry.fragment);
                 if entries.get(first).and_then(content) != content(entry) {
-                    return Err(
-                        Problem::IdempotencyConflict { offset: next.offset_of(&verdicts, first, stream) }.into()
-                    );
+                    return Err(Problem::IdempotencyConflict { offset: offset_of(&verdicts, first, stream) }.into());
                 }
                 verdicts.push(Verdict::Repeats(first));
                 continue;
@@ -270,6 +268,15 @@ fn duplicates_only<S: Sql>(stream: &Stream<S>, verdicts: &[Verdict]) -> Result<C
 fn stored_duplicate<S: Sql>(stream: &Stream<S>, offset: u64) -> Result<Appended, Failure> {
     let stored = stream.event_at(offset)?.ok_or_else(|| Failure::Storage(format!("no event at offset {offset}")))?;
     Ok(Appended { offset, line: Line::Stored(stored.line), duplicate: true })
+}
+
+/// The offset that the entry at `index`, which is already checked, will get or has.
+fn offset_of<S: Sql>(verdicts: &[Verdict], index: usize, stream: &Stream<S>) -> u64 {
+    if let Some(Verdict::DuplicateOf(offset)) = verdicts.get(index) {
+        return *offset;
+    }
+    let before = verdicts.iter().take(index).filter(|it| matches!(it, Verdict::Append(_))).count();
+    stream.head().max(1) + 1 + before as u64
 }
 
 /// The stream as it will be once the commit stands.
@@ -369,13 +376,14 @@ impl Next {
         fragment: &str,
         cause: Option<&Cause>,
     ) -> Result<Place, Failure> {
-        let mut line = String::with_capacity(fragment.len() + 128);
-        event::push_line(&mut line, Some(self.head + 1), fragment, cause, stream.quoted_path(), &self.created_at);
-        if line.len() > limits::EVENT_BYTES {
+        let place = self.drafts.push(event_type, raw, |out| {
+            event::push_line(out, Some(self.head + 1), fragment, cause, stream.quoted_path(), &self.created_at);
+        });
+        if place.len() > limits::EVENT_BYTES {
             return Err(Problem::TooLarge { what: "an event in bytes", limit: limits::EVENT_BYTES }.into());
         }
         self.head += 1;
-        Ok(self.drafts.push(event_type, raw, &line))
+        Ok(place)
     }
 
     /// Lets the breaker see the commit. If it brings the window above the limit it stands, and pauses the stream.
@@ -429,17 +437,6 @@ impl Next {
             matches!(self.controls.last(), Some((offset, Control::Paused { breaker: Some(_), .. })) if *offset == self.head),
         );
         self.head + 1 - appended - pauses
-    }
-
-    /// The offset that the entry at `index`, which is already checked, will get or has.
-    fn offset_of<S: Sql>(&self, verdicts: &[Verdict], index: usize, stream: &Stream<S>) -> u64 {
-        match verdicts.get(index) {
-            Some(Verdict::DuplicateOf(offset)) => *offset,
-            _ => {
-                let before = verdicts.iter().take(index);
-                stream.head().max(1) + 1 + before.filter(|it| matches!(it, Verdict::Append(_))).count() as u64
-            }
-        }
     }
 
     fn events<S: Sql>(

@@ -28,6 +28,12 @@ pub(crate) fn find<S: Sql>(sql: &S, keys: &[&str]) -> Result<HashMap<String, u64
     Ok(rows.iter().map(|row| (row.text(0).to_owned(), row.number(1))).collect())
 }
 
+/// True when a key between these two was used before.
+pub(crate) fn any_between<S: Sql>(sql: &S, after: &str, before: &str) -> Result<bool, Failure> {
+    let rows = sql.run("SELECT 1 FROM keys WHERE key > ? AND key < ? LIMIT 1", &[after.into(), before.into()])?;
+    Ok(!rows.is_empty())
+}
+
 /// Claims keys for the offsets of their events.
 pub(crate) fn claim<S: Sql>(sql: &S, claims: &[(&str, u64)]) -> Result<(), Failure> {
     match claims {

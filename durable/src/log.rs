@@ -29,6 +29,13 @@ pub(crate) struct Place {
     end: usize,
 }
 
+impl Place {
+    /// How long the line is.
+    pub fn len(self) -> usize {
+        self.end - self.start
+    }
+}
+
 /// The rows of one commit.
 #[derive(Debug, Default)]
 pub(crate) struct Drafts {
@@ -36,25 +43,29 @@ pub(crate) struct Drafts {
 }
 
 impl Drafts {
-    /// Adds an event whose line is made by `write`, which appends it to the text it is given.
-    pub fn push(&mut self, event_type: &str, raw: Option<&str>, line: &str) -> Place {
+    /// Adds an event whose line `write` appends to the text it is given.
+    pub fn push(&mut self, event_type: &str, raw: Option<&str>, write: impl FnOnce(&mut String)) -> Place {
         // Exact bytes belong to a row, so an event that has some gets a row of its own.
-        let fits = raw.is_none()
-            && self.rows.last().is_some_and(|row| {
-                row.raw.is_none() && row.lines.len() + SEPARATOR.len() + line.len() <= limits::EVENT_BYTES
-            });
-        if !fits {
+        if raw.is_some() || self.rows.last().is_none_or(|row| row.raw.is_some()) {
             self.rows.push(Draft { raw: raw.map(str::to_owned), ..Draft::default() });
         }
-        let row = self.rows.len().saturating_sub(1);
-        let Some(draft) = self.rows.last_mut() else { return Place { row, start: 0, end: 0 } };
+        let Some(draft) = self.rows.last_mut() else { return Place { row: 0, start: 0, end: 0 } };
+        let before = draft.lines.len();
         if draft.count > 0 {
             draft.lines.push_str(SEPARATOR);
         }
         let start = draft.lines.len();
-        draft.lines.push_str(line);
+        write(&mut draft.lines);
+        if draft.count > 0 && draft.lines.len() > limits::EVENT_BYTES {
+            let lines = draft.lines.split_off(start);
+            draft.lines.truncate(before);
+            self.rows.push(Draft { lines, ..Draft::default() });
+        }
+        let row = self.rows.len() - 1;
+        let Some(draft) = self.rows.last_mut() else { return Place { row: 0, start: 0, end: 0 } };
+        let start = if draft.count == 0 { 0 } else { start };
         draft.count += 1;
-        if !draft.types.iter().any(|known| known == event_type) {
+        if !draft.types.iter().rev().any(|known| known == event_type) {
             draft.types.push(event_type.to_owned());
         }
         Place { row, start, end: draft.lines.len() }
@@ -131,9 +142,9 @@ pub(crate) fn lines_with_types(lines: &str) -> impl Iterator<Item = (&str, std::
     lines.split(SEPARATOR).map(|line| (line, type_of_line(line).unwrap_or_default()))
 }
 
-/// Rebuilds the breaker's window as it was before the object was put to sleep or died.
-pub(crate) fn window<S: Sql>(sql: &S, breaker: &Breaker, now: Millis) -> Result<Window, Failure> {
-    let cutoff = now - i64::try_from(breaker.window_ms).unwrap_or(i64::MAX);
+/// Rebuilds the breaker's window as the last commit, at `last_at`, left it.
+pub(crate) fn window<S: Sql>(sql: &S, breaker: &Breaker, last_at: Millis) -> Result<Window, Failure> {
+    let cutoff = last_at - i64::try_from(breaker.window_ms).unwrap_or(i64::MAX);
     let mut found: Vec<Row> = Vec::new();
     let mut below = u64::MAX >> 11;
     loop {

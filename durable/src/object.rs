@@ -24,6 +24,7 @@ extern "C" {
         this: &Database,
         statement: &JsString,
         params: &Array,
+        first: f64,
         max_count: f64,
         max_bytes: f64,
     ) -> Result<Array, JsValue>;
@@ -59,14 +60,14 @@ impl Sql for Database {
         &self,
         statement: &'static str,
         params: &[Param],
+        first: u64,
         max_count: u64,
         max_bytes: u64,
     ) -> Result<Joined<JsString>, Failure> {
-        let joined =
-            Database::join(self, &JsString::from(statement), &to_array(params), to_f64(max_count), to_f64(max_bytes))
-                .map_err(|error| storage(&error))?;
-        let number = |index| joined.get(index).as_f64().map_or(0, to_u64);
-        Ok(Joined { text: joined.get(0).unchecked_into(), first: number(1), count: number(2), bytes: number(3) })
+        let (statement, params) = (JsString::from(statement), to_array(params));
+        let joined = Database::join(self, &statement, &params, to_f64(first), to_f64(max_count), to_f64(max_bytes))
+            .map_err(|error| storage(&error))?;
+        Ok(Joined { text: joined.get(0).unchecked_into(), count: joined.get(1).as_f64().map_or(0, to_u64) })
     }
 }
 
@@ -90,10 +91,10 @@ impl StreamCore {
     /// # Errors
     /// When the storage fails or the path is none.
     #[wasm_bindgen(constructor)]
-    pub fn open(database: Database, path: &str, now: f64, random: f64) -> Result<StreamCore, Thrown> {
+    pub fn open(database: Database, path: &str) -> Result<StreamCore, Thrown> {
         console_error_panic_hook::set_once();
         let path = StreamPath::parse(path).map_err(|problem| JsError::new(&problem.to_json()))?;
-        let stream = Stream::open(database, path, moment(now, random)).map_err(|failure| thrown(&failure))?;
+        let stream = Stream::open(database, path).map_err(|failure| thrown(&failure))?;
         Ok(Self { stream, frames: Vec::new() })
     }
 
@@ -130,6 +131,15 @@ impl StreamCore {
         crate::fault::provoke(text);
         let outcome = call::append(&mut self.stream, moment(now, random), text);
         self.finish(outcome)
+    }
+
+    /// The same for a text that is long enough to travel as bytes: it is copied into this memory in one go.
+    ///
+    /// # Errors
+    /// When the storage fails.
+    #[wasm_bindgen(js_name = appendBytes)]
+    pub fn append_bytes(&mut self, text: &[u8], now: f64, random: f64) -> Result<JsString, Thrown> {
+        self.append(std::str::from_utf8(text)?, now, random)
     }
 
     /// See [`call::hook`].

@@ -50,7 +50,10 @@ pub enum Message {
     /// To a child: this control event holds for you too.
     Holds(Inherited),
     /// To a child: delete yourself and all below.
-    Delete,
+    Delete {
+        /// The life of it that the list has.
+        generation: String,
+    },
 }
 
 /// A control event that comes from above.
@@ -87,8 +90,10 @@ pub struct Reply {
 /// Kinds of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Tell the parent of a birth or a death.
-    TellParent,
+    /// Tell the parent of a birth.
+    TellBirth,
+    /// Tell the parent of a death.
+    TellDeath,
     /// Hand a control event to every child.
     Relay,
     /// Delete all below, then the stream itself.
@@ -98,11 +103,12 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [Self::TellParent, Self::Relay, Self::DeleteBelow, Self::SweepUpload];
+    const ALL: [Self; 5] = [Self::TellBirth, Self::TellDeath, Self::Relay, Self::DeleteBelow, Self::SweepUpload];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::TellParent => "tell-parent",
+            Self::TellBirth => "tell-birth",
+            Self::TellDeath => "tell-death",
             Self::Relay => "relay",
             Self::DeleteBelow => "delete-below",
             Self::SweepUpload => "sweep-upload",
@@ -175,7 +181,7 @@ pub fn next_call<S: Sql>(stream: &mut Stream<S>, now: Moment) -> Result<Option<C
         let again = now.at + i64::from(pause_s(obligation.attempt)) * 1_000;
         put_off(stream, obligation.id, again, obligation.attempt.saturating_add(1), &obligation.detail)?;
         let told = match obligation.kind {
-            Kind::TellParent => children::birth_or_death(stream, &obligation)?,
+            Kind::TellBirth | Kind::TellDeath => children::birth_or_death(stream, &obligation)?,
             Kind::Relay => children::relay(stream, &obligation)?,
             Kind::DeleteBelow => children::delete_below(stream, now, &obligation)?,
             Kind::SweepUpload => {
@@ -204,8 +210,13 @@ pub fn settle<S: Sql>(stream: &mut Stream<S>, now: Moment, call: &Call, reply: O
             }
             Ok(())
         }
-        Message::Holds(_) => children::handed_on(stream, now, call),
-        Message::Delete => children::told_to_delete(stream, now, call, reply.gone),
+        Message::Holds(_) => children::move_on(stream, now, call),
+        Message::Delete { generation } => {
+            if reply.gone {
+                children::found_gone(stream, now, &call.to, generation)?;
+            }
+            children::move_on(stream, now, call)
+        }
     }
 }
 
@@ -219,6 +230,15 @@ pub(crate) fn find<S: Sql>(sql: &S, id: u64) -> Result<Option<Obligation>, Failu
 pub(crate) fn of_kind<S: Sql>(sql: &S, kind: Kind) -> Result<Vec<Obligation>, Failure> {
     let rows = sql.run("SELECT id, attempt, kind, detail FROM obligations WHERE kind = ?", &[kind.name().into()])?;
     Ok(rows.iter().filter_map(read).collect())
+}
+
+/// When the first row of the same kind that was written before this one is due; `None` when there is none left.
+pub(crate) fn due_before_it<S: Sql>(sql: &S, obligation: &Obligation) -> Result<Option<Millis>, Failure> {
+    let rows = sql.run(
+        "SELECT min(due) FROM obligations WHERE kind = ? AND id < ?",
+        &[obligation.kind.name().into(), obligation.id.into()],
+    )?;
+    Ok(rows.first().filter(|row| !row.is_null(0)).map(|row| row.integer(0)))
 }
 
 fn first<S: Sql>(sql: &S, now: Millis) -> Result<Option<Obligation>, Failure> {

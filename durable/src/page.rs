@@ -125,49 +125,14 @@ fn first_at<S: Sql>(sql: &S, at: Millis, head: u64) -> Result<u64, Failure> {
 
 /// Everything from `first` to `last`, up to `limit` events and a page's bytes.
 fn plain<S: Sql>(sql: &S, first: u64, last: u64, limit: u64) -> Result<Page<S::Text>, Failure> {
-    let mut page = Page::<S::Text> { after: first - 1, ..Page::default() };
-    let mut room = limits::PAGE_BYTES as u64;
-    while page.after < last && page.count < limit && room > 0 {
-        let next = page.after + 1;
-        let joined = sql.join(
-            "SELECT last, count, bytes, lines FROM log WHERE last >= ? AND last <= ? AND last - count + 1 >= ? ORDER BY last",
-            &[next.into(), last.into(), next.into()],
-            limit - page.count,
-            room,
-        )?;
-        if joined.count > 0 && joined.first == next {
-            page.lines = page.lines.joined(SEPARATOR, &joined.text);
-            page.count += joined.count;
-            page.after += joined.count;
-            room = room.saturating_sub(joined.bytes);
-        } else if !piece(sql, &mut page, last, limit, &mut room)? {
-            break;
-        }
-    }
-    Ok(page)
-}
-
-/// Some events out of the middle of a row. False when not even one fits.
-fn piece<S: Sql>(sql: &S, page: &mut Page<S::Text>, last: u64, limit: u64, room: &mut u64) -> Result<bool, Failure> {
-    let next = page.after + 1;
-    let rows = sql.run("SELECT last, count, lines FROM log WHERE last >= ? ORDER BY last LIMIT 1", &[next.into()])?;
-    let Some(row) = rows.first() else { return Ok(false) };
-    let skip = usize::try_from((next + row.number(1)).saturating_sub(row.number(0) + 1)).unwrap_or(usize::MAX);
-    let wanted = (limit - page.count).min(last + 1 - next).min(row.number(0) + 1 - next);
-    let mut taken: Vec<&str> = Vec::new();
-    for line in row.text(2).split(SEPARATOR).skip(skip).take(usize::try_from(wanted).unwrap_or(usize::MAX)) {
-        let bytes = line.len() as u64;
-        if bytes > *room && page.count + taken.len() as u64 > 0 {
-            *room = 0;
-            break;
-        }
-        *room = room.saturating_sub(bytes);
-        taken.push(line);
-    }
-    page.lines = page.lines.joined(SEPARATOR, &S::Text::from_str(&taken.join(SEPARATOR)));
-    page.count += taken.len() as u64;
-    page.after += taken.len() as u64;
-    Ok(!taken.is_empty())
+    let joined = sql.join(
+        "SELECT last, count, bytes, lines FROM log WHERE last >= ? ORDER BY last",
+        &[first.into()],
+        first,
+        limit.min(last + 1 - first),
+        limits::PAGE_BYTES as u64,
+    )?;
+    Ok(Page { lines: joined.text, count: joined.count, after: first - 1 + joined.count, ..Page::default() })
 }
 
 /// What an event must be like to be on the page.

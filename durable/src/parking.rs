@@ -43,10 +43,10 @@ pub enum Received {
 /// # Errors
 /// [`Problem::Unavailable`] when no more may wait; [`Failure`].
 pub fn receive<S: Sql>(stream: &mut Stream<S>, now: Moment, entry: Entry, size: u64) -> Result<Received, Failure> {
-    let must_wait = stream.life.as_mut().is_some_and(|life| {
-        life.window.slide(now.at.max(life.last_at), life.state.breaker.window_ms);
-        life.parked.count > 0 || life.state.paused.is_some() || life.window.room_for_hooks(&life.state.breaker) == 0
-    });
+    let must_wait = stream
+        .life
+        .as_ref()
+        .is_some_and(|life| life.parked.count > 0 || life.state.paused.is_some() || room(life, now.at) == 0);
     if !must_wait {
         return commit(stream, now, Kind::Hook, &[entry]).map(Received::Stored);
     }
@@ -68,17 +68,20 @@ pub(crate) fn due(life: &Life) -> Option<Millis> {
     if life.parked.count == 0 || life.state.paused.is_some() {
         return None;
     }
-    if life.window.room_for_hooks(&life.state.breaker) > 0 {
+    if room(life, life.last_at) > 0 {
         return Some(life.last_at);
     }
     life.window.next_room(&life.state.breaker)
 }
 
+fn room(life: &Life, now: Millis) -> u64 {
+    life.window.room_for_hooks(&life.state.breaker, now.max(life.last_at))
+}
+
 /// Lets in as many as the breaker's pace allows now.
 pub(crate) fn let_in<S: Sql>(stream: &mut Stream<S>, now: Moment) -> Result<Option<Committed>, Failure> {
-    let Some(life) = stream.life.as_mut() else { return Ok(None) };
-    life.window.slide(now.at.max(life.last_at), life.state.breaker.window_ms);
-    let room = life.window.room_for_hooks(&life.state.breaker).min(limits::BATCH_EVENTS as u64);
+    let Some(life) = stream.life.as_ref() else { return Ok(None) };
+    let room = room(life, now.at).min(limits::BATCH_EVENTS as u64);
     if life.parked.count == 0 || life.state.paused.is_some() || room == 0 {
         return Ok(None);
     }

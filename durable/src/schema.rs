@@ -22,9 +22,10 @@ const CONTROLS: &str = "CREATE TABLE IF NOT EXISTS controls (offset INTEGER PRIM
 const CHILDREN: &str = "CREATE TABLE IF NOT EXISTS children (
     path TEXT PRIMARY KEY, generation TEXT NOT NULL, created_at INTEGER NOT NULL) WITHOUT ROWID";
 
-/// What is owed to other streams. Outlives a deletion: the parent must still be told.
+/// What is owed to other streams. Outlives a deletion: the parent must still be told. No id is used twice, for a call under
+/// way may outlive its row.
 const OBLIGATIONS: &str = "CREATE TABLE IF NOT EXISTS obligations (
-    id INTEGER PRIMARY KEY, due INTEGER NOT NULL, attempt INTEGER NOT NULL, kind TEXT NOT NULL, detail TEXT NOT NULL)";
+    id INTEGER PRIMARY KEY AUTOINCREMENT, due INTEGER NOT NULL, attempt INTEGER NOT NULL, kind TEXT NOT NULL, detail TEXT NOT NULL)";
 
 /// Hooks that wait to be let in, in order.
 const PARKED: &str = "CREATE TABLE IF NOT EXISTS parked (

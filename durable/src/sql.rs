@@ -120,17 +120,13 @@ impl Text for String {
     }
 }
 
-/// Whole rows of the log, joined.
+/// Lines of the log, joined.
 #[derive(Clone, Debug, Default)]
 pub struct Joined<T> {
     /// Their text.
     pub text: T,
-    /// The offset of the first event in it; 0 when there is none.
-    pub first: u64,
     /// How many events there are in it.
     pub count: u64,
-    /// How long it is.
-    pub bytes: u64,
 }
 
 /// A `SQLite` database. Statements are constant texts: the platform caches them by text.
@@ -144,8 +140,9 @@ pub trait Sql {
     /// [`Failure::Storage`]
     fn run(&self, statement: &'static str, params: &[Param]) -> Result<Vec<Row>, Failure>;
 
-    /// Runs a statement whose columns are `(last, count, bytes, lines)` and joins `lines` with `,` and a line end, row after row,
-    /// until the next one would go above `max_count` events or `max_bytes`.
+    /// Runs a statement whose columns are `(last, count, bytes, lines)` and joins the lines, as a row has them, from the
+    /// event `first` on: `max_count` of them, but no row with which the text would go above `max_bytes`, unless it is
+    /// the only one.
     ///
     /// # Errors
     /// [`Failure::Storage`]
@@ -153,6 +150,7 @@ pub trait Sql {
         &self,
         statement: &'static str,
         params: &[Param],
+        first: u64,
         max_count: u64,
         max_bytes: u64,
     ) -> Result<Joined<Self::Text>, Failure>;

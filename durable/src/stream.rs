@@ -64,8 +64,8 @@ impl<S: Sql> Stream<S> {
     ///
     /// # Errors
     /// [`Failure::Storage`]
-    pub fn open(sql: S, path: StreamPath, now: Moment) -> Result<Self, Failure> {
-        let life = if schema::exists(&sql, "log")? { load(&sql, now)? } else { None };
+    pub fn open(sql: S, path: StreamPath) -> Result<Self, Failure> {
+        let life = if schema::exists(&sql, "log")? { load(&sql)? } else { None };
         let next_due = if schema::exists(&sql, "obligations")? { obligation::first_due(&sql)? } else { None };
         let quoted_path = json::quoted(path.as_str());
         Ok(Self { sql, path, quoted_path, life, next_due, followed: false })
@@ -130,9 +130,9 @@ impl<S: Sql> Stream<S> {
     }
 }
 
-fn load<S: Sql>(sql: &S, now: Moment) -> Result<Option<Life>, Failure> {
+fn load<S: Sql>(sql: &S) -> Result<Option<Life>, Failure> {
     let Some((head, last_at)) = log::tip(sql)? else { return Ok(None) };
     let state = control::load(sql)?;
-    let window = log::window(sql, &state.breaker, now.at.max(last_at))?;
+    let window = log::window(sql, &state.breaker, last_at)?;
     Ok(Some(Life { head, last_at, state, window, parked: parking::load(sql)? }))
 }

@@ -130,7 +130,7 @@ impl Envelope<'_> {
             let inner: Envelope = serde_json::from_str(inner.get()).map_err(|_| foreign("event", "a JSON object"))?;
             return inner.into_event(writer);
         }
-        let event_type: Option<String> = self.event_type.and_then(|raw| serde_json::from_str(raw.get()).ok());
+        let event_type: Option<Cow<str>> = self.event_type.and_then(|raw| string(raw.get()));
         self.build(event_type.as_deref(), writer).map_err(|rejected| match (rejected, event_type) {
             // A malformed command must not be kept as a stranger's body, as if it had been obeyed.
             (Rejected::Foreign { field, detail }, Some(event_type)) if types::is_command(&event_type) => {
@@ -284,6 +284,12 @@ impl Envelope<'_> {
     }
 }
 
+/// The value of a JSON string, borrowed when nothing in it is escaped.
+fn string(text: &str) -> Option<Cow<'_, str>> {
+    let inner = text.strip_prefix('"')?.strip_suffix('"')?;
+    if inner.contains('\\') { serde_json::from_str(text).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
+}
+
 fn foreign(field: &str, detail: &str) -> Rejected {
     Rejected::Foreign { field: field.to_owned(), detail: format!("should be: {detail}") }
 }
@@ -317,15 +323,18 @@ impl Fragment<'_> {
     /// [`Problem::TooLarge`] when the payload or metadata nests too deep.
     pub fn to_text(&self) -> Result<String, Problem> {
         let too_deep = |_| Problem::TooLarge { what: "the depth of the JSON", limit: limits::JSON_DEPTH };
-        let mut out = String::with_capacity(self.payload.len() + 64);
-        let _ = write!(out, "\"type\":{},\"payload\":", json::quoted(self.event_type));
+        let mut out = String::with_capacity(self.payload.len() + self.event_type.len() + 96);
+        out.push_str("\"type\":");
+        json::push_quoted(&mut out, self.event_type);
+        out.push_str(",\"payload\":");
         json::push_compact(&mut out, self.payload, limits::JSON_DEPTH).map_err(too_deep)?;
         if self.metadata.is_some() || self.system.is_some() {
             out.push_str(",\"metadata\":");
             self.push_metadata(&mut out).map_err(too_deep)?;
         }
         if let Some(key) = self.key {
-            let _ = write!(out, ",\"idempotencyKey\":{}", json::quoted(key));
+            out.push_str(",\"idempotencyKey\":");
+            json::push_quoted(&mut out, key);
         }
         Ok(out)
     }
@@ -358,7 +367,9 @@ pub fn push_line(
 ) {
     out.push('{');
     if let Some(offset) = offset {
-        let _ = write!(out, "\"offset\":{offset},");
+        out.push_str("\"offset\":");
+        json::push_number(out, offset);
+        out.push(',');
     }
     out.push_str(fragment);
     if let Some(cause) = cause {
@@ -368,7 +379,9 @@ pub fn push_line(
             cause.stream_path, cause.offset, cause.hops, cause.turns
         );
     }
-    let _ = write!(out, ",\"streamPath\":{path},\"createdAt\":\"{created_at}\"}}");
+    for piece in [",\"streamPath\":", path, ",\"createdAt\":\"", created_at, "\"}"] {
+        out.push_str(piece);
+    }
 }
 
 /// An event as it is stored and read.

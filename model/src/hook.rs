@@ -298,7 +298,7 @@ mod tests {
     #[test]
     fn form_fields_are_decoded_in_order_and_repeats_become_a_list() {
         let (payload, _) = received(b"b=1+2&a=%C3%A9&b=3&c", "application/x-www-form-urlencoded");
-        assert_eq!(payload["form"].to_string(), r#"{"a":"é","b":["1 2","3"],"c":""}"#);
+        assert_eq!(payload["form"].to_string(), r#"{"b":["1 2","3"],"a":"é","c":""}"#);
         assert_eq!(payload["body"], "b=1+2&a=%C3%A9&b=3&c");
     }
 

@@ -21,34 +21,32 @@ pub fn push_compact(out: &mut String, text: &str, depth_limit: usize) -> Result<
     let mut start = 0;
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
-        let mut skipped = 0;
-        let mut instead = "";
-        if in_string {
-            match byte {
-                b'"' => in_string = false,
-                b'\\' => at += 1,
-                0xC2 if bytes.get(at + 1) == Some(&0x85) => (skipped, instead) = (2, "\\u0085"),
-                0xE2 => match (bytes.get(at + 1), bytes.get(at + 2)) {
-                    (Some(0x80), Some(0xA8)) => (skipped, instead) = (3, "\\u2028"),
-                    (Some(0x80), Some(0xA9)) => (skipped, instead) = (3, "\\u2029"),
-                    _ => {}
-                },
-                _ => {}
+        let table = if in_string { &IN_STRING } else { &OUTSIDE };
+        let kind = table.get(byte as usize).copied().unwrap_or(Kind::Plain);
+        let (skipped, instead) = match kind {
+            Kind::Plain => (0, ""),
+            Kind::Quote => {
+                in_string = !in_string;
+                (0, "")
             }
-        } else {
-            match byte {
-                b'"' => in_string = true,
-                b'{' | b'[' => {
-                    depth += 1;
-                    if depth > depth_limit {
-                        return Err(TooDeep);
-                    }
+            Kind::Escape => {
+                at += 1;
+                (0, "")
+            }
+            Kind::Open => {
+                depth += 1;
+                if depth > depth_limit {
+                    return Err(TooDeep);
                 }
-                b'}' | b']' => depth = depth.saturating_sub(1),
-                b' ' | b'\t' | b'\r' | b'\n' => skipped = 1,
-                _ => {}
+                (0, "")
             }
-        }
+            Kind::Close => {
+                depth = depth.saturating_sub(1);
+                (0, "")
+            }
+            Kind::Space => (1, ""),
+            Kind::MayBreak => line_break(bytes.get(at..).unwrap_or_default()),
+        };
         if skipped > 0 {
             out.push_str(text.get(start..at).unwrap_or_default());
             out.push_str(instead);
@@ -60,6 +58,55 @@ pub fn push_compact(out: &mut String, text: &str, depth_limit: usize) -> Result<
     }
     out.push_str(text.get(start..).unwrap_or_default());
     Ok(())
+}
+
+/// What a byte may mean.
+#[derive(Clone, Copy)]
+enum Kind {
+    Plain,
+    Quote,
+    Escape,
+    Open,
+    Close,
+    Space,
+    /// The first byte of U+0085, U+2028 or U+2029.
+    MayBreak,
+}
+
+const IN_STRING: [Kind; 256] =
+    kinds(&[(b'"', Kind::Quote), (b'\\', Kind::Escape), (0xC2, Kind::MayBreak), (0xE2, Kind::MayBreak)]);
+
+const OUTSIDE: [Kind; 256] = kinds(&[
+    (b'"', Kind::Quote),
+    (b'{', Kind::Open),
+    (b'[', Kind::Open),
+    (b'}', Kind::Close),
+    (b']', Kind::Close),
+    (b' ', Kind::Space),
+    (b'\t', Kind::Space),
+    (b'\r', Kind::Space),
+    (b'\n', Kind::Space),
+]);
+
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+const fn kinds(special: &[(u8, Kind)]) -> [Kind; 256] {
+    let mut table = [Kind::Plain; 256];
+    let mut index = 0;
+    while index < special.len() {
+        table[special[index].0 as usize] = special[index].1;
+        index += 1;
+    }
+    table
+}
+
+/// How many bytes at the front are a line end to some readers, and what stands for them.
+fn line_break(bytes: &[u8]) -> (usize, &'static str) {
+    match bytes {
+        [0xC2, 0x85, ..] => (2, "\\u0085"),
+        [0xE2, 0x80, 0xA8, ..] => (3, "\\u2028"),
+        [0xE2, 0x80, 0xA9, ..] => (3, "\\u2029"),
+        _ => (0, ""),
+    }
 }
 
 /// `text` on one line; see [`push_compact`]. The depth is that of a payload.
@@ -75,11 +122,27 @@ pub fn compact(text: &str) -> Result<String, TooDeep> {
 /// `text` as a JSON string with its quotes, on one line for every reader.
 #[must_use]
 pub fn quoted(text: &str) -> String {
-    let plain = serde_json::Value::from(text).to_string();
-    let mut out = String::with_capacity(plain.len());
-    // A string nests nothing, so the depth cannot be exceeded.
-    let _ = push_compact(&mut out, &plain, 0);
+    let mut out = String::with_capacity(text.len() + 2);
+    push_quoted(&mut out, text);
     out
+}
+
+/// Appends what [`quoted`] makes.
+pub fn push_quoted(out: &mut String, text: &str) {
+    let is_plain = |byte: u8| (0x20..0x7f).contains(&byte) && byte != b'"' && byte != b'\\';
+    if text.bytes().all(is_plain) {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
+    } else {
+        // A string nests nothing, so the depth cannot be exceeded.
+        let _ = push_compact(out, &serde_json::Value::from(text).to_string(), 0);
+    }
+}
+
+/// Appends a whole number.
+pub fn push_number(out: &mut String, number: u64) {
+    out.push_str(itoa::Buffer::new().format(number));
 }
 
 #[cfg(test)]

@@ -75,7 +75,7 @@ pub fn is_command(event_type: &str) -> bool {
 /// True for the reserved types that clients write and the stream obeys.
 #[must_use]
 pub fn is_control(event_type: &str) -> bool {
-    KNOWN.iter().any(|known| known.name == event_type && known.author == Author::Client)
+    is_reserved(event_type) && KNOWN.iter().any(|known| known.name == event_type && known.author == Author::Client)
 }
 
 /// What it takes to append an event of this type.
