@@ -212,7 +212,7 @@ fn a_request_costs_one_written_row_and_a_keyed_event_one_more() {
         (r#"[{"type":"m","idempotencyKey":"k1"},{"type":"m"},{"type":"m","idempotencyKey":"k2"}]"#.to_owned(), 3),
     ] {
         assert_eq!(d.append(S, &body).status, 200);
-        assert_eq!(d.written, rows, "{:.60}", body);
+        assert_eq!(d.written, rows, "{body:.60}");
     }
     d.hook(S, "hello");
     assert_eq!(d.written, 1);
@@ -480,7 +480,7 @@ fn a_page_is_cut_at_8_mib_and_goes_on_behind() {
         let events = vec![sized("big", 400_000); 10];
         assert_eq!(d.append(S, &format!("[{}]", events.join(","))).status, 200);
     }
-    for types in [None, Some("b*,f*,s*".to_owned())] {
+    for types in [None, Some("big,f*,s*".to_owned())] {
         let (mut after, mut found) = (0, Vec::new());
         loop {
             let said = d.read(S, &Query { after, types: types.clone(), ..all() });

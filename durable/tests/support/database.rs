@@ -97,25 +97,22 @@ impl Sql for Database {
         &self,
         statement: &'static str,
         params: &[Param],
+        first: u64,
         max_count: u64,
         max_bytes: u64,
     ) -> Result<Joined<String>, Failure> {
-        let mut joined = Joined::<String>::default();
+        let (mut lines, mut bytes) = (Vec::new(), 0);
         for row in self.run(statement, params)? {
-            let (last, count, bytes) = (row.number(0), row.number(1), row.number(2));
-            if joined.count + count > max_count || joined.bytes + bytes > max_bytes {
+            bytes += row.number(2);
+            if !lines.is_empty() && bytes > max_bytes {
                 break;
             }
-            if joined.count == 0 {
-                joined.first = last + 1 - count;
-            } else {
-                joined.text.push_str(SEPARATOR);
-            }
-            joined.text.push_str(row.text(3));
-            joined.count += count;
-            joined.bytes += bytes;
+            let offsets = row.number(0) + 1 - row.number(1)..;
+            let wanted = row.text(3).split(SEPARATOR).zip(offsets).filter(|(_, offset)| *offset >= first);
+            lines.extend(wanted.map(|(line, _)| line.to_owned()));
         }
-        Ok(joined)
+        lines.truncate(usize::try_from(max_count).unwrap());
+        Ok(Joined { count: lines.len() as u64, text: lines.join(SEPARATOR) })
     }
 }
 
