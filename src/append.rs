@@ -11,11 +11,11 @@ use tailrace_model::{Problem, StreamPath, json, limits, types};
 use crate::access::{Caller, Need};
 use crate::body::{self, Body};
 use crate::hooks;
-use crate::http::{Answer, JSON, Request, Response, invalid_query};
+use crate::http::{Answer, JSON, Query, Request, Response, invalid_query};
 use crate::stream::Stream;
 
 /// How the client wants it.
-struct Wish {
+pub struct Wish {
     ephemeral: bool,
     import: bool,
     minimal: bool,
@@ -23,6 +23,37 @@ struct Wish {
     /// From `If-Match`: the offset that the first event must get.
     expected: Option<u64>,
     cause: Option<Cause>,
+}
+
+/// What a body turned out to be.
+pub enum Prepared {
+    /// Events to append.
+    Append(Append),
+    /// Events for those who follow live, and nobody else.
+    Ephemeral(Append),
+    /// Something that is kept as it came, for this reason.
+    Foreign(String),
+}
+
+/// Understands a body and makes of it what the object needs. Everything that can be refused without the stream is
+/// refused here.
+///
+/// # Errors
+/// [`Problem`]
+pub fn prepare(wish: &Wish, caller: &Caller, path: &StreamPath, body: &[u8]) -> Result<Prepared, Problem> {
+    if wish.import {
+        caller.check(Need::Full, path)?;
+    }
+    let writer = Writer { by: caller.by.as_deref(), import: wish.import };
+    match understand(body, writer)? {
+        Content::One(event) => prepare_events(wish, caller, path, vec![event], false),
+        Content::Batch(events) => prepare_events(wish, caller, path, events, true),
+        Content::Foreign { reason, field } => {
+            wish.refuse_foreign(&reason, field)?;
+            caller.check(Need::Append, path)?;
+            Ok(Prepared::Foreign(reason))
+        }
+    }
 }
 
 /// Appends.
@@ -35,23 +66,15 @@ pub async fn append(
     caller: &Caller,
     path: &StreamPath,
 ) -> Result<Response, Problem> {
-    let wish = Wish::read(request)?;
-    if wish.import {
-        caller.check(Need::Full, path)?;
-    }
+    let (prefer, if_match, cause) =
+        (request.header("prefer"), request.header("if-match"), request.header(CAUSE_HEADER));
+    let wish = Wish::read(&request.query, prefer.as_deref(), if_match.as_deref(), cause.as_deref())?;
     match body::read(request, limits::BATCH_BYTES).await? {
-        Body::Whole(bytes) => {
-            let writer = Writer { by: caller.by.as_deref(), import: wish.import };
-            match understand(&bytes, writer)? {
-                Content::One(event) => append_events(stream, caller, path, &wish, vec![event], false).await,
-                Content::Batch(events) => append_events(stream, caller, path, &wish, events, true).await,
-                Content::Foreign { reason, field } => {
-                    wish.refuse_foreign(&reason, field)?;
-                    caller.check(Need::Append, path)?;
-                    append_foreign(stream, request, caller, path, &wish, &bytes, &reason).await
-                }
-            }
-        }
+        Body::Whole(bytes) => match prepare(&wish, caller, path, &bytes)? {
+            Prepared::Append(append) => stream.append(&append).await?.into_response(JSON, &[]),
+            Prepared::Ephemeral(append) => stream.ephemeral(&append).await?.into_response(JSON, &[]),
+            Prepared::Foreign(reason) => append_foreign(stream, request, caller, path, &wish, &bytes, &reason).await,
+        },
         Body::Larger(rest) => {
             if matches!(rest.begun.iter().find(|byte| !byte.is_ascii_whitespace()), Some(b'{' | b'[')) {
                 rest.drain().await;
@@ -61,6 +84,9 @@ pub async fn append(
                 });
             }
             let reason = "the body is not JSON";
+            if wish.import {
+                caller.check(Need::Full, path)?;
+            }
             wish.refuse_foreign(reason, None)?;
             caller.check(Need::Append, path)?;
             let stored = match rest.store(stream, true).await? {
@@ -78,14 +104,13 @@ pub async fn append(
     }
 }
 
-async fn append_events(
-    stream: &Stream,
+fn prepare_events(
+    wish: &Wish,
     caller: &Caller,
     path: &StreamPath,
-    wish: &Wish,
     events: Vec<NewEvent>,
     batch: bool,
-) -> Result<Response, Problem> {
+) -> Result<Prepared, Problem> {
     let mut entries = Vec::with_capacity(events.len());
     for (index, event) in events.into_iter().enumerate() {
         caller.check(types::power_for(&event.event_type).into(), path)?;
@@ -110,8 +135,7 @@ async fn append_events(
     };
     let kind = if wish.import { Kind::Import } else { Kind::Client };
     let append = Append { kind, reply, entries, attached: None };
-    let answer = if wish.ephemeral { stream.ephemeral(&append).await? } else { stream.append(&append).await? };
-    answer.into_response(JSON, &[])
+    Ok(if wish.ephemeral { Prepared::Ephemeral(append) } else { Prepared::Append(append) })
 }
 
 /// What is no event is kept as it came, like a request of a third party.
@@ -148,17 +172,26 @@ fn system_metadata(caller: &Caller, reason: &str) -> String {
 }
 
 impl Wish {
-    fn read(request: &Request) -> Result<Self, Problem> {
-        let prefer = request.header("prefer").unwrap_or_default().to_ascii_lowercase();
-        let prefers = |wanted: &str| prefer.split([',', ';']).any(|it| it.trim() == wanted);
-        let cause = request.header(CAUSE_HEADER).map(|value| Cause::from_header(&value)).transpose()?;
+    /// Reads the query and the headers `Prefer`, `If-Match` and `Tailrace-Cause`.
+    ///
+    /// # Errors
+    /// [`Problem::InvalidQuery`] naming the one that is not understood.
+    pub fn read(
+        query: &Query,
+        prefer: Option<&str>,
+        if_match: Option<&str>,
+        cause: Option<&str>,
+    ) -> Result<Self, Problem> {
+        let prefers = |wanted: &str| {
+            prefer.is_some_and(|prefer| prefer.split([',', ';']).any(|it| it.trim().eq_ignore_ascii_case(wanted)))
+        };
         Ok(Self {
-            ephemeral: request.query.flag("ephemeral")?,
-            import: request.query.flag("import")?,
+            ephemeral: query.flag("ephemeral")?,
+            import: query.flag("import")?,
             minimal: prefers("return=minimal"),
             strict: prefers("handling=strict"),
-            expected: request.header("if-match").map(|value| expected_from(&value)).transpose()?,
-            cause,
+            expected: if_match.map(expected_from).transpose()?,
+            cause: cause.map(Cause::from_header).transpose()?,
         })
     }
 

@@ -1,5 +1,7 @@
 //! How the deployment is set up.
 
+use std::cell::OnceCell;
+
 use wasm_bindgen::JsValue;
 
 use crate::platform::variable;
@@ -15,6 +17,10 @@ pub enum Mode {
     Closed,
 }
 
+thread_local! {
+    static CONFIG: OnceCell<Config> = const { OnceCell::new() };
+}
+
 /// How the deployment is set up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -25,9 +31,14 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads the deployment's variables and secrets. A token always wins over the open mode.
+    /// The deployment's set-up, read once: it does not change while an isolate lives.
     #[must_use]
-    pub fn read(env: &JsValue) -> Self {
+    pub fn of(env: &JsValue) -> Self {
+        CONFIG.with(|config| config.get_or_init(|| Self::read(env)).clone())
+    }
+
+    /// Reads the deployment's variables and secrets. A token always wins over the open mode.
+    fn read(env: &JsValue) -> Self {
         let mode = match variable(env, "TAILRACE_TOKEN") {
             Some(token) => Mode::Tokens(token),
             None if variable(env, "TAILRACE_OPEN").as_deref() == Some("1") => Mode::Open,

@@ -22,6 +22,8 @@ pub type Response = web_sys::Response;
 /// A request on its way in. Its body is read by whoever handles it.
 pub struct Request {
     inner: web_sys::Request,
+    /// The body, when it was read already.
+    pub body: Option<Vec<u8>>,
     /// The method, in capitals as the platform hands it over.
     pub method: String,
     /// The whole URL.
@@ -35,13 +37,10 @@ pub struct Request {
 impl Request {
     /// Looks at a request.
     #[must_use]
-    pub fn new(inner: web_sys::Request) -> Self {
+    pub fn new(inner: web_sys::Request, body: Option<Vec<u8>>) -> Self {
         let url = inner.url();
-        let after_scheme = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
-        let rest = after_scheme.find('/').and_then(|at| after_scheme.get(at..)).unwrap_or("/");
-        let (rest, _) = rest.split_once('#').unwrap_or((rest, ""));
-        let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-        Self { method: inner.method(), path: path.to_owned(), query: Query::parse(query), url, inner }
+        let (path, query) = split_url(&url);
+        Self { method: inner.method(), path: path.to_owned(), query: Query::parse(query), url, inner, body }
     }
 
     /// The value of a header.
@@ -79,6 +78,15 @@ impl Request {
                 .any(|it| it.split(';').next().is_some_and(|it| it.trim().eq_ignore_ascii_case(media_type)))
         })
     }
+}
+
+/// The path and the query of a whole URL, still encoded.
+#[must_use]
+pub fn split_url(url: &str) -> (&str, &str) {
+    let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let rest = after_scheme.find('/').and_then(|at| after_scheme.get(at..)).unwrap_or("/");
+    let (rest, _) = rest.split_once('#').unwrap_or((rest, ""));
+    rest.split_once('?').unwrap_or((rest, ""))
 }
 
 /// The parameters of a URL.

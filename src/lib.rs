@@ -26,7 +26,7 @@ pub mod tree;
 
 use std::panic::AssertUnwindSafe;
 
-use js_sys::Promise;
+use js_sys::{Array, JsString, Promise};
 use tailrace_model::{Problem, StreamPath};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::future_to_promise;
@@ -39,6 +39,9 @@ use crate::stream::Stream;
 #[cfg(target_arch = "wasm32")]
 pub use tailrace_durable::object;
 
+/// Where appends go; `entry.js` knows it too.
+const APPEND_TO: &str = "/api/streams";
+
 /// What the API says about itself.
 const OPENAPI: &str = include_str!("openapi.json");
 
@@ -48,11 +51,70 @@ pub struct Front;
 
 #[wasm_bindgen]
 impl Front {
-    /// Answers a request. The promise is rejected only when the code panics: nothing is shared between requests that a
+    /// Answers a request; `body` is given when it was read already. The promise is rejected only when the code panics: nothing is shared between requests that a
     /// panic could leave in disorder.
     #[must_use]
-    pub fn handle(request: web_sys::Request, env: JsValue) -> Promise {
-        future_to_promise(AssertUnwindSafe(async move { answer(request, env).await.map(JsValue::from) }))
+    pub fn handle(request: web_sys::Request, env: JsValue, body: Option<Vec<u8>>) -> Promise {
+        future_to_promise(AssertUnwindSafe(async move { answer(request, env, body).await.map(JsValue::from) }))
+    }
+
+    /// The quick way for what is done most: takes an append whose body is read, and returns
+    /// `[path, append, whether the answer is for other sites too]`, an answer, or `undefined` when [`Self::handle`] must do it. Nothing here waits, so nothing is paid
+    /// for waiting.
+    ///
+    /// # Errors
+    /// What the platform throws.
+    #[expect(clippy::too_many_arguments, reason = "reading headers there costs less than handing over the request")]
+    #[wasm_bindgen(js_name = prepareAppend)]
+    pub fn prepare_append(
+        env: &JsValue,
+        url: &str,
+        host: Option<String>,
+        origin: Option<String>,
+        authorization: Option<String>,
+        prefer: Option<String>,
+        if_match: Option<String>,
+        cause: Option<String>,
+        body: &[u8],
+    ) -> Result<JsValue, JsValue> {
+        let config = Config::of(env);
+        let prepare = || {
+            access::admit(&config, Origin { host: host.as_deref(), origin: origin.as_deref() })?;
+            let (path, query) = http::split_url(url);
+            let path = StreamPath::parse(path.strip_prefix(APPEND_TO).unwrap_or_default())?;
+            let caller = access::identify(&config, authorization.as_deref(), platform::now())?;
+            let query = http::Query::parse(query);
+            let wish = append::Wish::read(&query, prefer.as_deref(), if_match.as_deref(), cause.as_deref())?;
+            append::prepare(&wish, &caller, &path, body).map(|prepared| (path, prepared))
+        };
+        match prepare() {
+            Ok((path, append::Prepared::Append(append))) => {
+                let cross_site = JsValue::from(matches!(config.mode, Mode::Tokens(_)));
+                let prepared = [JsValue::from_str(path.as_str()), stream::hand_over(&append), cross_site];
+                Ok(prepared.into_iter().collect::<Array>().into())
+            }
+            Ok(_) => Ok(JsValue::UNDEFINED),
+            Err(problem) => finish(&config, http::problem(&problem)).map(JsValue::from),
+        }
+    }
+
+    /// What an object answered, as HTTP.
+    ///
+    /// # Errors
+    /// What the platform throws.
+    #[wasm_bindgen(js_name = answerWith)]
+    pub fn answer_with(env: &JsValue, text: &JsString) -> Result<Response, JsValue> {
+        let response = http::Answer::new(text).into_response(JSON, &[]).or_else(|problem| http::problem(&problem));
+        finish(&Config::of(env), response)
+    }
+
+    /// The answer when calling an object failed.
+    ///
+    /// # Errors
+    /// What the platform throws.
+    #[wasm_bindgen(js_name = answerToFailure)]
+    pub fn answer_to_failure(env: &JsValue, error: &JsValue) -> Result<Response, JsValue> {
+        finish(&Config::of(env), http::problem(&http::unforeseen("append", error)))
     }
 
     /// The answer to a request whose handling panicked.
@@ -65,13 +127,19 @@ impl Front {
     }
 }
 
-async fn answer(request: web_sys::Request, env: JsValue) -> Result<Response, JsValue> {
-    let request = Request::new(request);
-    let config = Config::read(&env);
+async fn answer(request: web_sys::Request, env: JsValue, body: Option<Vec<u8>>) -> Result<Response, JsValue> {
+    let request = Request::new(request, body);
+    let config = Config::of(&env);
     let response = match route(&request, &env, &config).await {
-        Ok(response) => response,
-        Err(problem) => http::problem(&problem)?,
+        Ok(response) => Ok(response),
+        Err(problem) => http::problem(&problem),
     };
+    finish(&config, response)
+}
+
+/// With tokens a page of any site may call; the open mode is for its own page.
+fn finish(config: &Config, response: Result<Response, JsValue>) -> Result<Response, JsValue> {
+    let response = response?;
     if matches!(config.mode, Mode::Tokens(_)) {
         allow_other_sites(&response)?;
     }

@@ -43,10 +43,7 @@ impl Stream {
     /// # Errors
     /// What the platform throws, as a problem. A refusal is an answer.
     pub async fn append(&self, append: &Append) -> Result<Answer, Problem> {
-        let text = append.to_text();
-        let text: JsValue =
-            if text.len() > LONG_TEXT { Uint8Array::from(text.as_bytes()).into() } else { JsValue::from_str(&text) };
-        answer(self.stub.append(&text)).await
+        answer(self.stub.append(&hand_over(append))).await
     }
 
     /// See [`tailrace_durable::call::hook`].
@@ -156,6 +153,13 @@ impl Stream {
         let socket = Reflect::get(&response, &"webSocket".into())?;
         Ok(if socket.is_falsy() { None } else { Some(socket.unchecked_into()) })
     }
+}
+
+/// An append as `stream.js` takes it.
+#[must_use]
+pub fn hand_over(append: &Append) -> JsValue {
+    let text = append.to_text();
+    if text.len() > LONG_TEXT { Uint8Array::from(text.as_bytes()).into() } else { JsValue::from_str(&text) }
 }
 
 async fn answer(call: Result<JsValue, JsValue>) -> Result<Answer, Problem> {
