@@ -1,0 +1,58 @@
+//! What the black-box tests share: the local runtime as a process, a client, a live reader, tokens.
+//!
+//! A test knows the system only by its address. Every stream a test makes has a random path of its own, so that
+//! all tests can run side by side against one runtime.
+
+pub mod client;
+pub mod github;
+pub mod raw;
+pub mod runtime;
+pub mod tail;
+pub mod token;
+
+pub use client::{Answer, Client, Stream};
+pub use runtime::{Build, Runtime, shared};
+pub use tail::{Block, Tail};
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+/// How long anything may take that is not expected to take time. Only a failing test waits so long.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Asks again and again until there is an answer.
+///
+/// # Panics
+/// When there is none for [`PATIENCE`].
+pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, ask: impl FnMut() -> F) -> T {
+    until_within(PATIENCE, what, ask).await
+}
+
+/// Asks again and again until there is an answer, for longer than usual or for less.
+///
+/// # Panics
+/// When there is none in time.
+pub async fn until_within<T, F: Future<Output = Option<T>>>(
+    patience: Duration,
+    what: &str,
+    mut ask: impl FnMut() -> F,
+) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(begun.elapsed() < patience, "waited {patience:?} in vain until {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A name that no other test uses.
+#[must_use]
+pub fn unique(prefix: &str) -> String {
+    use std::hash::{BuildHasher, RandomState};
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let random = RandomState::new().hash_one(COUNT.fetch_add(1, Ordering::Relaxed));
+    format!("{prefix}-{random:016x}")
+}
