@@ -25,8 +25,8 @@ export class Stream extends DurableObject {
     this.#followed = ctx.getWebSockets().length > 0;
   }
 
-  // Appends and hooks: whatever waits when the timer fires is written in one turn, one after the other, each in its own
-  // transaction, and made durable by one flush of the disk.
+  // Appends and hooks: whatever waits is written in one turn, one after the other, each in its own transaction, and made
+  // durable by one flush of the disk.
   append(text) {
     if (typeof text === "string") return this.#soon((core, now, random) => core.append(text, now, random));
     return this.#soon((core, now, random) => core.appendBytes(text, now, random));
@@ -135,15 +135,21 @@ export class Stream extends DurableObject {
 
   #soon(call) {
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ call, resolve, reject });
-      if (this.#waiting.length === 1) setTimeout(() => this.#flush(), 0);
+      if (this.#waiting.push({ call, resolve, reject }) === 1) this.#flush();
     });
   }
 
-  #flush() {
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const { call, resolve, reject } of waiting) {
+  async #flush() {
+    // `sync` lets those that arrive meanwhile join, and costs next to nothing when nobody does: a timer of 0 can cost
+    // a millisecond, and a microtask is too early for anyone.
+    try {
+      await this.ctx.storage.sync();
+      await this.ctx.storage.sync();
+    } catch (error) {
+      for (const { reject } of this.#waiting.splice(0)) reject(error);
+      return;
+    }
+    for (const { call, resolve, reject } of this.#waiting.splice(0)) {
       try {
         resolve(this.#change(call));
       } catch (error) {

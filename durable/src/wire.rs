@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use tailrace_model::cause::{Cause, Origin};
+use tailrace_model::json::push_number;
 use tailrace_model::problem::Problem;
 
 use crate::Failure;
@@ -52,15 +53,26 @@ impl Append {
         let reply = REPLIES.iter().find(|(reply, _)| *reply == self.reply).map_or("", |(_, name)| name);
         let _ = write!(out, "{kind}\t{reply}\t{}", self.entries.len());
         for entry in &self.entries {
-            let key = entry.key.as_deref().map(escape_key).unwrap_or_default();
-            let expected = entry.expected.map(|offset| offset.to_string()).unwrap_or_default();
-            let origin = match &entry.origin {
-                None => String::new(),
-                Some(Origin::Here(offset)) => offset.to_string(),
-                Some(Origin::Known(cause)) => cause.to_header(),
-            };
-            let raw = entry.raw.as_deref().unwrap_or_default();
-            let _ = write!(out, "\n{}\t{key}\t{expected}\t{origin}\t{raw}\t{}", entry.event_type, entry.fragment);
+            out.push('\n');
+            out.push_str(&entry.event_type);
+            out.push('\t');
+            if let Some(key) = &entry.key {
+                out.push_str(&escape_key(key));
+            }
+            out.push('\t');
+            if let Some(offset) = entry.expected {
+                push_number(&mut out, offset);
+            }
+            out.push('\t');
+            match &entry.origin {
+                None => {}
+                Some(Origin::Here(offset)) => push_number(&mut out, *offset),
+                Some(Origin::Known(cause)) => out.push_str(&cause.to_header()),
+            }
+            out.push('\t');
+            out.push_str(entry.raw.as_deref().unwrap_or_default());
+            out.push('\t');
+            out.push_str(&entry.fragment);
         }
         if let Some(attached) = &self.attached {
             out.push('\n');
@@ -83,9 +95,13 @@ impl Append {
         let (kind, reply, count) = (fields.next()?, fields.next()?, fields.next()?.parse::<usize>().ok()?);
         let mut entries = Vec::with_capacity(count);
         for _ in 0..count {
-            let (line, more) = rest.split_once('\n').unwrap_or((rest, ""));
-            let mut fields = line.splitn(6, '\t');
-            let mut field = || fields.next();
+            let (line, more) = cut(rest, b'\n').unwrap_or((rest, ""));
+            let mut line = line;
+            let mut field = || {
+                let (field, rest) = cut(line, b'\t')?;
+                line = rest;
+                Some(field)
+            };
             let (event_type, key, expected, origin, raw) = (field()?, field()?, field()?, field()?, field()?);
             entries.push(Entry {
                 event_type: event_type.to_owned(),
@@ -93,7 +109,7 @@ impl Append {
                 expected: expected.parse().ok(),
                 origin: read_origin(origin),
                 raw: (!raw.is_empty()).then(|| raw.to_owned()),
-                fragment: field()?.to_owned(),
+                fragment: line.to_owned(),
             });
             rest = more;
         }
@@ -104,6 +120,12 @@ impl Append {
             attached: (!rest.is_empty()).then(|| rest.to_owned()),
         })
     }
+}
+
+/// What stands before and behind the first `byte`, which is ASCII.
+fn cut(text: &str, byte: u8) -> Option<(&str, &str)> {
+    let at = memchr::memchr(byte, text.as_bytes())?;
+    Some((text.get(..at)?, text.get(at + 1..)?))
 }
 
 /// Keys may hold anything, so they travel as JSON strings.

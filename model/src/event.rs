@@ -95,28 +95,90 @@ impl<'de> Visitor<'de> for EnvelopeVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Envelope<'de>, A::Error> {
         let mut envelope = Envelope::default();
-        while let Some(name) = map.next_key::<Cow<'de, str>>()? {
+        while let Some(field) = map.next_key::<Field>()? {
             let value: &RawValue = map.next_value()?;
-            let slot = match name.as_ref() {
-                "event" => &mut envelope.event,
-                "type" => &mut envelope.event_type,
-                "payload" => &mut envelope.payload,
-                "metadata" => &mut envelope.metadata,
-                "idempotencyKey" => &mut envelope.key,
-                "offset" => &mut envelope.offset,
-                "cause" => &mut envelope.cause,
-                "streamPath" => &mut envelope.stream_path,
-                "createdAt" => &mut envelope.created_at,
-                _ => {
-                    envelope.odd.get_or_insert(name.into_owned());
+            let slot = match &field {
+                Field::Event => &mut envelope.event,
+                Field::Type => &mut envelope.event_type,
+                Field::Payload => &mut envelope.payload,
+                Field::Metadata => &mut envelope.metadata,
+                Field::IdempotencyKey => &mut envelope.key,
+                Field::Offset => &mut envelope.offset,
+                Field::Cause => &mut envelope.cause,
+                Field::StreamPath => &mut envelope.stream_path,
+                Field::CreatedAt => &mut envelope.created_at,
+                Field::Other(name) => {
+                    envelope.odd.get_or_insert_with(|| name.clone());
                     continue;
                 }
             };
             if slot.replace(value).is_some() {
-                envelope.odd.get_or_insert(name.into_owned());
+                envelope.odd.get_or_insert_with(|| field.name().to_owned());
             }
         }
         Ok(envelope)
+    }
+}
+
+/// The name of a field; only one that events do not have is copied.
+enum Field {
+    Event,
+    Type,
+    Payload,
+    Metadata,
+    IdempotencyKey,
+    Offset,
+    Cause,
+    StreamPath,
+    CreatedAt,
+    Other(String),
+}
+
+impl Field {
+    fn name(&self) -> &str {
+        match self {
+            Self::Event => "event",
+            Self::Type => "type",
+            Self::Payload => "payload",
+            Self::Metadata => "metadata",
+            Self::IdempotencyKey => "idempotencyKey",
+            Self::Offset => "offset",
+            Self::Cause => "cause",
+            Self::StreamPath => "streamPath",
+            Self::CreatedAt => "createdAt",
+            Self::Other(name) => name,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Field {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_identifier(FieldVisitor)
+    }
+}
+
+struct FieldVisitor;
+
+impl Visitor<'_> for FieldVisitor {
+    type Value = Field;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str("the name of a field")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Field, E> {
+        Ok(match name {
+            "event" => Field::Event,
+            "type" => Field::Type,
+            "payload" => Field::Payload,
+            "metadata" => Field::Metadata,
+            "idempotencyKey" => Field::IdempotencyKey,
+            "offset" => Field::Offset,
+            "cause" => Field::Cause,
+            "streamPath" => Field::StreamPath,
+            "createdAt" => Field::CreatedAt,
+            other => Field::Other(other.to_owned()),
+        })
     }
 }
 
@@ -287,7 +349,11 @@ impl Envelope<'_> {
 /// The value of a JSON string, borrowed when nothing in it is escaped.
 fn string(text: &str) -> Option<Cow<'_, str>> {
     let inner = text.strip_prefix('"')?.strip_suffix('"')?;
-    if inner.contains('\\') { serde_json::from_str(text).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
+    if inner.bytes().any(|byte| byte == b'\\') {
+        serde_json::from_str(text).ok().map(Cow::Owned)
+    } else {
+        Some(Cow::Borrowed(inner))
+    }
 }
 
 fn foreign(field: &str, detail: &str) -> Rejected {

@@ -20,9 +20,14 @@ pub fn push_compact(out: &mut String, text: &str, depth_limit: usize) -> Result<
     // Everything from `start` up to the cursor is still to be copied.
     let mut start = 0;
     let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
+    loop {
         let table = if in_string { &IN_STRING } else { &OUTSIDE };
-        let kind = table.get(byte as usize).copied().unwrap_or(Kind::Plain);
+        let rest = bytes.get(at..).unwrap_or_default();
+        // Most bytes of most texts mean nothing: over those in one go.
+        let special = |byte: &u8| !matches!(table.get(*byte as usize), Some(Kind::Plain));
+        let Some(plain) = rest.iter().position(special) else { break };
+        at += plain;
+        let kind = rest.get(plain).and_then(|byte| table.get(*byte as usize)).copied().unwrap_or(Kind::Plain);
         let (skipped, instead) = match kind {
             Kind::Plain => (0, ""),
             Kind::Quote => {

@@ -94,6 +94,10 @@ pub fn power_for(event_type: &str) -> Power {
 /// # Errors
 /// [`Problem::InvalidEvent`] naming `type`.
 pub fn check_form(event_type: &str) -> Result<(), Problem> {
+    let plain = event_type.bytes().all(|byte| (0x20..0x7f).contains(&byte));
+    if plain && (1..=limits::TYPE_CHARS).contains(&event_type.len()) {
+        return Ok(());
+    }
     let chars = event_type.chars().count();
     let detail = if chars == 0 || chars > limits::TYPE_CHARS {
         format!("1 to {} characters", limits::TYPE_CHARS)
