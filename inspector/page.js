@@ -4,6 +4,7 @@
 const SHOWN = 500;
 const HISTORY = 50;
 const ASLEEP_AFTER_MS = 60_000;
+const INDENTED = 200_000;
 const TOKEN = "tailrace-token";
 
 const $ = (id) => document.getElementById(id);
@@ -46,10 +47,11 @@ function request(url, options = {}) {
   return fetch(url, { ...options, headers, cache: "no-store", credentials: "omit" });
 }
 
-/** The JSON of an answer; a refusal is thrown with the problem's own words. */
+/** What an answer says; a refusal is thrown with the problem's own words. */
 async function api(url, options) {
   const response = await request(url, options);
-  if (response.ok) return response.json();
+  const isJson = response.headers.get("content-type")?.startsWith("application/json");
+  if (response.ok) return isJson ? response.json() : response.text();
   throw new Refused(response.status, await response.json().catch(() => ({})));
 }
 
@@ -100,7 +102,7 @@ class Tail {
   #again() {
     this.stop();
     this.on.status("trouble", "connection lost, trying again");
-    this.#timer = setTimeout(() => this.start(), this.#retryMs);
+    this.#timer = setTimeout(() => this.start(), this.#retryMs * (0.5 + Math.random()));
   }
 
   #hear(type, data, id) {
@@ -114,11 +116,8 @@ class Tail {
       source.addEventListener(type, (block) => this.#hear(type, block.data, block.lastEventId));
     }
     source.onopen = () => this.on.status("waiting", "connected");
-    source.onerror = () => {
-      // The browser tries again by itself after a broken connection, but not after a refusal.
-      if (source.readyState === EventSource.CLOSED) this.#again();
-      else this.on.status("trouble", "connection lost, trying again");
-    };
+    // The browser would try again with the same URL, and not at all after a refusal; the cursor makes `last` needless.
+    source.onerror = () => this.#again();
   }
 
   async #fetch(url) {
@@ -195,6 +194,7 @@ let path = null;
 let tail = null;
 let head = 0;
 let first = 0;
+let isLive = false;
 let waiting = [];
 let unheard = 0;
 
@@ -236,9 +236,9 @@ function hearEphemeral(data) {
 }
 
 function caughtUp(data) {
+  if (head === 0) status("waiting", "waiting for the first event");
+  isLive = true;
   reached(JSON.parse(data).offset);
-  if (head > 0) status("live", `live at ${head}`);
-  else status("waiting", "waiting for the first event");
   $("empty").hidden = head > 0 || waiting.length > 0;
 }
 
@@ -260,10 +260,11 @@ function reached(offset) {
   head = Math.max(head, offset);
   $("pause").hidden = head === 0 || !$("paused").hidden;
   $("earlier").hidden = first <= 1;
-  if ($("status").dataset.state === "live") $("status").textContent = `live at ${head}`;
+  if (isLive && head > 0) status("live", `live at ${head}`);
 }
 
 function status(state, words) {
+  if (state === "connecting" || state === "trouble") isLive = false;
   $("status").dataset.state = state;
   $("status").textContent = words;
 }
@@ -277,13 +278,13 @@ function showPause(pause) {
 // ---- Events as rows ----
 
 function row(event, text) {
-  const isLive = event.offset === undefined;
+  const isStored = event.offset !== undefined;
   const summary = element(
     "summary",
     {},
-    element("span", { className: "offset", textContent: isLive ? "live" : event.offset }),
+    element("span", { className: "offset", textContent: isStored ? event.offset : "live" }),
     element("span", { className: "type", textContent: event.type, title: event.type }),
-    said(event),
+    said(event, text),
     time(event.createdAt),
   );
   const details = element("details", {}, summary);
@@ -292,7 +293,7 @@ function row(event, text) {
     () => details.open && details.children.length === 1 && details.append(whole(text)),
   );
   const item = element("li", {}, details);
-  item.dataset.kind = isLive ? "ephemeral" : kind(event.type);
+  item.dataset.kind = isStored ? kind(event.type) : "ephemeral";
   return item;
 }
 
@@ -301,11 +302,24 @@ function kind(type) {
   return /(^|\.)(error|failed|halted)/.test(type) ? "error" : "plain";
 }
 
-function said({ payload }) {
+function said({ payload }, text) {
   const words = [payload, payload?.text, payload?.content, payload?.message].find((it) => typeof it === "string");
   if (words !== undefined) return element("span", { className: "said", textContent: words.slice(0, 400) });
-  const json = JSON.stringify(payload);
-  return element("span", { className: "said json", textContent: json === "{}" ? "" : json.slice(0, 400) });
+  return element("span", { className: "said json", textContent: payloadIn(text) });
+}
+
+/** The beginning of an event's payload, as it stands in its line. No string holds this name with bare quotes. */
+function payloadIn(text) {
+  let out = "";
+  let depth = 0;
+  for (const part of parts(text.slice(text.indexOf('"payload":') + 10, 4_000))) {
+    if (/[}\]]/.test(part[0])) depth -= 1;
+    else if (/[{[]/.test(part[0])) depth += 1;
+    if (part === "," && depth === 0) break;
+    out += part;
+    if (depth === 0 || out.length > 400) break;
+  }
+  return out === "{}" ? "" : out.slice(0, 400);
 }
 
 function time(createdAt) {
@@ -322,30 +336,32 @@ function whole(text) {
   return element("div", { className: "whole" }, element("pre", { textContent: indented(text) }), copy);
 }
 
-/** JSON with line ends and spaces between its tokens, which stay as they came: 2^53 + 1 is not rounded. */
+/** JSON in its smallest parts, each as it came: 2^53 + 1 is not rounded. */
+const parts = (json) => json.match(/"(?:[^"\\]|\\.)*"?|[{}[\],:]|[^{}[\],:"\s]+/g) ?? [];
+
+/** JSON with line ends and spaces between its parts. */
 function indented(json) {
-  const tokens = json.slice(0, 200_000).match(/"(?:[^"\\]|\\.)*"?|[{}[\],:]|[^{}[\],:"\s]+/g) ?? [];
   let out = "";
   let depth = 0;
   const line = () => `\n${"  ".repeat(depth)}`;
-  tokens.forEach((token, index) => {
-    if (token === "{" || token === "[") {
+  parts(json.slice(0, INDENTED)).forEach((part, index, all) => {
+    if (part === "{" || part === "[") {
       depth += 1;
-      out += /[}\]]/.test(tokens[index + 1]) ? token : token + line();
-    } else if (token === "}" || token === "]") {
+      out += /^[}\]]/.test(all[index + 1]) ? part : part + line();
+    } else if (part === "}" || part === "]") {
       depth -= 1;
-      out += /[{[]/.test(tokens[index - 1]) ? token : line() + token;
-    } else if (token === ",") out += token + line();
-    else out += token === ":" ? ": " : token;
+      out += /^[{[]/.test(all[index - 1]) ? part : line() + part;
+    } else if (part === ",") out += part + line();
+    else out += part === ":" ? ": " : part;
   });
-  return json.length > 200_000 ? `${out}\n… cut: ${json.length} characters` : out;
+  return json.length > INDENTED ? `${out}\n… cut: ${json.length} characters` : out;
 }
 
 /** Rows are put on the page together: a busy stream brings hundreds at once. */
 function queue(item) {
   waiting.push(item);
-  if (waiting.length > SHOWN) waiting.shift();
   if (waiting.length === 1) setTimeout(flush, 50);
+  else if (waiting.length === SHOWN) flush();
 }
 
 function flush() {
@@ -382,10 +398,15 @@ function announce(count) {
 
 async function showEarlier() {
   const box = $("events");
-  const page = await api(`/api/streams${path}?beforeOffset=${first}&last=${HISTORY}`);
+  const url = `/api/streams${path}?beforeOffset=${first}&last=${HISTORY}`;
+  const lines = await api(url, { headers: { accept: "application/x-ndjson" } });
+  const rows = lines
+    .split("\n")
+    .filter(Boolean)
+    .map((line) => row(JSON.parse(line), line));
   const fromEnd = box.scrollHeight - box.scrollTop;
-  $("list").prepend(...page.events.map((event) => row(event, JSON.stringify(event))));
-  first = page.events[0]?.offset ?? 1;
+  $("list").prepend(...rows);
+  first = rows.length ? offsetOfFirst() : 1;
   $("earlier").hidden = first <= 1;
   box.scrollTop = box.scrollHeight - fromEnd;
 }
