@@ -265,6 +265,8 @@ function reached(offset) {
 
 function status(state, words) {
   if (state === "connecting" || state === "trouble") isLive = false;
+  // The number changes too often to be read out.
+  if ($("status").dataset.state !== state) $("heard").textContent = words;
   $("status").dataset.state = state;
   $("status").textContent = words;
 }
@@ -594,7 +596,8 @@ async function start() {
   }
   await loadStreams();
   if (!$("ask-token").hidden) return;
-  const chosen = asked ?? (isHome ? (listed[0] ?? "/demo") : null);
+  const leaf = listed.find((it) => !listed.some((other) => other.startsWith(`${it}/`)));
+  const chosen = asked ?? (isHome ? (leaf ?? "/demo") : null);
   if (chosen) await open(chosen);
 }
 
