@@ -80,8 +80,14 @@ export class Stream extends DurableObject {
     return this.#ask((core) => core.rawPart(id, number));
   }
 
+  /** What needs more than a text each way: pages, which may be large, and the sockets of those who follow live. */
+  fetch(request) {
+    const url = new URL(request.url);
+    return url.pathname === "/read" ? toResponse(this.read(decodeURIComponent(url.search.slice(1)))) : this.#connect();
+  }
+
   /** Opens the socket on which a front Worker follows this stream. It hibernates: an idle reader costs nothing. */
-  fetch() {
+  #connect() {
     if (this.ctx.getWebSockets().length >= LIVE_READERS) return new Response(null, { status: 503 });
     const hello = this.#ask((core) => core.hello());
     const [client, server] = Object.values(new WebSocketPair());
@@ -226,6 +232,14 @@ export class Stream extends DurableObject {
   #follow(followed) {
     this.#followed = followed;
   }
+}
+
+/** An answer's text (see wire.rs: the status, a line a header, an empty line, the body) as HTTP. */
+function toResponse(answer) {
+  const end = answer.indexOf("\n\n");
+  const [status, ...lines] = answer.slice(0, end).split("\n");
+  const headers = lines.map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1)]);
+  return new Response(answer.slice(end + 2), { status: Number(status), headers });
 }
 
 /** A whole number from 0 to 2^53: chance for names and jitter, nothing secret. */

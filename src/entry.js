@@ -13,6 +13,7 @@ export default {
   async fetch(request, env) {
     try {
       if (request.method === "POST" && isShortAppend(request)) return await append(request, env);
+      if (request.method === "GET" && isOfStreams(request)) return await read(request, env);
       return await Front.handle(request, env);
     } catch (error) {
       console.error(error);
@@ -21,9 +22,13 @@ export default {
   },
 };
 
-function isShortAppend({ url, headers }) {
-  const length = headers.get("content-length");
-  return length !== null && Number(length) <= WHOLE_BYTES && url.indexOf("/api/streams", 8) === url.indexOf("/", 8);
+function isOfStreams({ url }) {
+  return url.indexOf("/api/streams", "http://".length) === url.indexOf("/", "https://".length);
+}
+
+function isShortAppend(request) {
+  const length = request.headers.get("content-length");
+  return length !== null && Number(length) <= WHOLE_BYTES && isOfStreams(request);
 }
 
 /**
@@ -54,4 +59,30 @@ async function append(request, env) {
   }
   if (crossSite || !answer.startsWith(OK)) return Front.answerWith(env, answer);
   return new Response(answer.slice(OK.length), { headers: JSON_HEADERS });
+}
+
+/** Reads a page. The same as Front.handle does, but the page goes from the object to the client without being touched. */
+async function read(request, env) {
+  const { url, headers } = request;
+  const prepared = Front.prepareRead(
+    env,
+    url,
+    headers.get("host"),
+    headers.get("origin"),
+    headers.get("authorization"),
+    headers.get("accept"),
+  );
+  if (prepared === undefined) return Front.handle(request, env);
+  if (prepared instanceof Response) return prepared;
+  const [path, query, crossSite] = prepared;
+  let page;
+  try {
+    page = await env.STREAM.getByName(path).fetch(`http://stream/read?${encodeURIComponent(query)}`);
+  } catch (error) {
+    return Front.answerToFailure(env, error);
+  }
+  if (!crossSite) return page;
+  const response = new Response(page.body, page);
+  Front.openToOtherSites(response);
+  return response;
 }

@@ -72,12 +72,15 @@ impl Request {
     /// True when the client says it takes this media type, by name.
     #[must_use]
     pub fn accepts(&self, media_type: &str) -> bool {
-        self.header("accept").is_some_and(|accept| {
-            accept
-                .split(',')
-                .any(|it| it.split(';').next().is_some_and(|it| it.trim().eq_ignore_ascii_case(media_type)))
-        })
+        accepts(self.header("accept").as_deref(), media_type)
     }
+}
+
+/// True when an `Accept` header has this media type, by name.
+#[must_use]
+pub fn accepts(accept: Option<&str>, media_type: &str) -> bool {
+    let is_it = |it: &str| it.split(';').next().is_some_and(|it| it.trim().eq_ignore_ascii_case(media_type));
+    accept.is_some_and(|accept| accept.split(',').any(is_it))
 }
 
 /// The path and the query of a whole URL, still encoded.

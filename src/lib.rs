@@ -39,8 +39,8 @@ use crate::stream::Stream;
 #[cfg(target_arch = "wasm32")]
 pub use tailrace_durable::object;
 
-/// Where appends go; `entry.js` knows it too.
-const APPEND_TO: &str = "/api/streams";
+/// Where streams are; `entry.js` knows it too.
+const STREAMS: &str = "/api/streams";
 
 /// What the API says about itself.
 const OPENAPI: &str = include_str!("openapi.json");
@@ -81,7 +81,7 @@ impl Front {
         let prepare = || {
             access::admit(&config, Origin { host: host.as_deref(), origin: origin.as_deref() })?;
             let (path, query) = http::split_url(url);
-            let path = StreamPath::parse(path.strip_prefix(APPEND_TO).unwrap_or_default())?;
+            let path = StreamPath::parse(path.strip_prefix(STREAMS).unwrap_or_default())?;
             let caller = access::identify(&config, authorization.as_deref(), platform::now())?;
             let query = http::Query::parse(query);
             let wish = append::Wish::read(&query, prefer.as_deref(), if_match.as_deref(), cause.as_deref())?;
@@ -96,6 +96,49 @@ impl Front {
             Ok(_) => Ok(JsValue::UNDEFINED),
             Err(problem) => finish(&config, http::problem(&problem)).map(JsValue::from),
         }
+    }
+
+    /// The quick way for pages that are there: returns `[path, query, whether the answer is for other sites too]`, an
+    /// answer, or `undefined` when [`Self::handle`] must do it.
+    ///
+    /// # Errors
+    /// What the platform throws.
+    #[wasm_bindgen(js_name = prepareRead)]
+    pub fn prepare_read(
+        env: &JsValue,
+        url: &str,
+        host: Option<String>,
+        origin: Option<String>,
+        authorization: Option<String>,
+        accept: Option<String>,
+    ) -> Result<JsValue, JsValue> {
+        let config = Config::of(env);
+        let (path, query) = http::split_url(url);
+        let query = http::Query::parse(query);
+        let Some(format) = read::at_once(&query, accept.as_deref()) else { return Ok(JsValue::UNDEFINED) };
+        let prepare = || {
+            access::admit(&config, Origin { host: host.as_deref(), origin: origin.as_deref() })?;
+            let path = StreamPath::parse(path.strip_prefix(STREAMS).unwrap_or_default())?;
+            access::identify(&config, authorization.as_deref(), platform::now())?.check(Need::Read, &path)?;
+            Ok((path, stream::read_text(format, &read::query(&query)?)?))
+        };
+        match prepare() {
+            Ok((path, text)) => {
+                let cross_site = JsValue::from(matches!(config.mode, Mode::Tokens(_)));
+                let prepared = [JsValue::from_str(path.as_str()), JsValue::from_str(&text), cross_site];
+                Ok(prepared.into_iter().collect::<Array>().into())
+            }
+            Err(problem) => finish(&config, http::problem(&problem)).map(JsValue::from),
+        }
+    }
+
+    /// Lets pages of other sites read an answer.
+    ///
+    /// # Errors
+    /// What the platform throws.
+    #[wasm_bindgen(js_name = openToOtherSites)]
+    pub fn open_to_other_sites(response: &Response) -> Result<(), JsValue> {
+        allow_other_sites(response)
     }
 
     /// What an object answered, as HTTP.

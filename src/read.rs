@@ -5,7 +5,7 @@ use tailrace_durable::wire::Frame;
 use tailrace_model::types::TypeFilter;
 use tailrace_model::{Problem, limits, time};
 
-use crate::http::{Answer, EVENT_STREAM, JSON, NDJSON, Request, Response, invalid_query, text};
+use crate::http::{Answer, EVENT_STREAM, JSON, NDJSON, Query, Request, Response, accepts, invalid_query, text};
 use crate::live::feed::Feed;
 use crate::platform;
 use crate::stream::{Format, Stream};
@@ -18,12 +18,24 @@ pub fn is_live(request: &Request) -> Result<bool, Problem> {
     Ok(request.query.flag("live")? || request.accepts(EVENT_STREAM))
 }
 
+/// How the page is to be written when it is asked for at once; `None` when the client wants to follow, to wait, or is a
+/// browser that a person sent here.
+#[must_use]
+pub fn at_once(query: &Query, accept: Option<&str>) -> Option<Format> {
+    let is_asked = query.get("live").is_none() && query.get("wait").is_none();
+    let other = accepts(accept, EVENT_STREAM) || accepts(accept, "text/html");
+    (is_asked && !other).then(|| format(accept))
+}
+
+fn format(accept: Option<&str>) -> Format {
+    if accepts(accept, NDJSON) { Format::Lines } else { Format::Json }
+}
+
 /// Which events the URL asks for.
 ///
 /// # Errors
 /// [`Problem::InvalidQuery`] naming the parameter.
-pub fn query(request: &Request) -> Result<page::Query, Problem> {
-    let query = &request.query;
+pub fn query(query: &Query) -> Result<page::Query, Problem> {
     let offsets = 0..=(1 << 53);
     let instant = |name: &str| match query.get(name) {
         None => Ok(None),
@@ -39,11 +51,13 @@ pub fn query(request: &Request) -> Result<page::Query, Problem> {
         Some("end") => None,
         _ => query.number("beforeOffset", offsets.clone())?,
     };
+    let last = query.number("last", 1..=limits::PAGE_EVENTS)?;
+    let limit = query.number("limit", 1..=limits::PAGE_EVENTS)?;
     Ok(page::Query {
         after: query.number("afterOffset", offsets.clone())?.unwrap_or(0),
         before,
-        limit: query.number("limit", 1..=limits::PAGE_EVENTS)?.unwrap_or(limits::PAGE_EVENTS_DEFAULT),
-        last: query.number("last", 1..=limits::PAGE_EVENTS)?,
+        limit: limit.unwrap_or(last.unwrap_or(limits::PAGE_EVENTS_DEFAULT)),
+        last,
         types,
         since: instant("since")?,
         until: instant("until")?,
@@ -56,17 +70,14 @@ pub fn query(request: &Request) -> Result<page::Query, Problem> {
 /// # Errors
 /// [`Problem`]
 pub async fn read(stream: &Stream, request: &Request) -> Result<Response, Problem> {
-    let mut query = query(request)?;
-    if query.last.is_some() && request.query.get("limit").is_none() {
-        query.limit = limits::PAGE_EVENTS;
-    }
+    let query = query(&request.query)?;
     let wait = request.query.number("wait", 0..=limits::WAIT_SECONDS)?.unwrap_or(0);
-    let (format, content_type) = if request.accepts(NDJSON) { (Format::Lines, NDJSON) } else { (Format::Json, JSON) };
+    let format = format(request.header("accept").as_deref());
     let mut answer = stream.read(format, &query).await?;
     if wait > 0 && is_waiting(&answer, format) {
         answer = poll(stream, format, query, answer, wait).await?;
     }
-    answer.into_response(content_type, &[("cache-control", "no-store")])
+    answer.into_response(JSON, &[])
 }
 
 /// `HEAD`: where the stream stands.

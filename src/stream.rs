@@ -84,9 +84,7 @@ impl Stream {
     /// # Errors
     /// What the platform throws, as a problem. A refusal is an answer.
     pub async fn read(&self, format: Format, query: &Query) -> Result<Answer, Problem> {
-        let format = if format == Format::Json { "json" } else { "lines" };
-        let query = serde_json::to_string(query).map_err(|_| Problem::Internal)?;
-        answer(self.stub.read(&format!("{format}\n{query}"))).await
+        answer(self.stub.read(&read_text(format, query)?)).await
     }
 
     /// See [`tailrace_durable::call::head`].
@@ -160,6 +158,16 @@ impl Stream {
 pub fn hand_over(append: &Append) -> JsValue {
     let text = append.to_text();
     if text.len() > LONG_TEXT { Uint8Array::from(text.as_bytes()).into() } else { JsValue::from_str(&text) }
+}
+
+/// A query as `stream.js` takes it.
+///
+/// # Errors
+/// Never, in practice: [`Problem::Internal`].
+pub fn read_text(format: Format, query: &Query) -> Result<String, Problem> {
+    let format = if format == Format::Json { "json" } else { "lines" };
+    let query = serde_json::to_string(query).map_err(|_| Problem::Internal)?;
+    Ok(format!("{format}\n{query}"))
 }
 
 async fn answer(call: Result<JsValue, JsValue>) -> Result<Answer, Problem> {

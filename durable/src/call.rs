@@ -130,10 +130,16 @@ pub fn read<S: Sql>(stream: &Stream<S>, text: &str) -> Done<S> {
     let (format, query) = text.split_once('\n').unwrap_or((text, "{}"));
     let query: Query = serde_json::from_str(query).map_err(bad)?;
     let page = page::read(stream, &query)?;
-    let body = if format == "json" { json_page(&page) } else { line_page(&page) };
+    let (content_type, body) = if format == "json" {
+        ("application/json", json_page(&page))
+    } else {
+        ("application/x-ndjson", line_page(&page))
+    };
     let answer = Answer { status: 200, headers: Vec::new(), body };
     Ok(only(
         answer
+            .with("content-type", content_type)
+            .with("cache-control", "no-store")
             .with("tailrace-head", page.head.to_string())
             .with("tailrace-generation", stream.generation().unwrap_or_default())
             .with("tailrace-after-offset", page.after.to_string())

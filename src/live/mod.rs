@@ -33,7 +33,7 @@ const HEADERS: [(&str, &str); 3] =
 /// # Errors
 /// [`Problem::InvalidQuery`]. What may pass is no error: the answer then tells the client when to come again.
 pub async fn follow(stream: Stream, request: &Request) -> Result<Response, Problem> {
-    let mut query = read::query(request)?;
+    let mut query = read::query(&request.query)?;
     let cursor = cursor(request).unwrap_or(Cursor { offset: query.after, generation: None });
     query.after = cursor.offset;
     let retry = retry_ms();
