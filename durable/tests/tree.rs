@@ -151,6 +151,24 @@ fn a_created_for_a_deleted_life_is_ignored() {
 }
 
 #[test]
+fn a_created_that_arrives_again_late_does_not_replace_the_next_life() {
+    let mut d = Deployment::new();
+    d.append("/a", EVENT);
+    let first = d.next_call("/a").unwrap();
+    d.hear(&first);
+    d.delete("/a", false);
+    d.append("/a", EVENT);
+    let second = d.generation("/a").unwrap();
+    let calls: Vec<Call> = (0..2).filter_map(|_| d.next_call("/a")).collect();
+    d.hear(&calls[1]);
+    d.hear(&first);
+    let listed = format!("SELECT count(*) FROM children WHERE generation = '{second}'");
+    assert_eq!(d.database("/").number(&listed), Some(1));
+    d.work_off();
+    assert_eq!(d.database("/").number(&listed), Some(1));
+}
+
+#[test]
 fn a_life_that_ended_untold_does_not_make_its_parent() {
     let mut d = Deployment::new();
     d.append("/a/b", EVENT);
