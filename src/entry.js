@@ -1,5 +1,6 @@
 // The Worker's entry: the class of the Durable Objects, and the front, which is Rust.
 import { Front } from "../build/index.js";
+import { follow, poll, readPage } from "./live.js";
 
 export { Stream } from "../durable/stream.js";
 
@@ -61,9 +62,8 @@ async function append(request, env) {
   return new Response(answer.slice(OK.length), { headers: JSON_HEADERS });
 }
 
-/** Reads a page. The same as Front.handle does, but the page goes from the object to the client without being touched. */
-async function read(request, env) {
-  const { url, headers } = request;
+/** Reads: a page goes from the object to the client without being touched. */
+async function read({ url, headers }, env) {
   const prepared = Front.prepareRead(
     env,
     url,
@@ -71,18 +71,20 @@ async function read(request, env) {
     headers.get("origin"),
     headers.get("authorization"),
     headers.get("accept"),
+    headers.get("last-event-id"),
   );
-  if (prepared === undefined) return Front.handle(request, env);
   if (prepared instanceof Response) return prepared;
-  const [path, query, crossSite] = prepared;
-  let page;
+  const [path, asked, crossSite, wait] = prepared;
+  const stream = env.STREAM.getByName(path);
+  let response;
   try {
-    page = await env.STREAM.getByName(path).fetch(`http://stream/read?${encodeURIComponent(query)}`);
+    if (typeof asked !== "string") response = await follow(stream, asked);
+    else response = await (wait > 0 ? poll(stream, asked, wait) : readPage(stream, asked));
   } catch (error) {
     return Front.answerToFailure(env, error);
   }
-  if (!crossSite) return page;
-  const response = new Response(page.body, page);
-  Front.openToOtherSites(response);
-  return response;
+  if (!crossSite) return response;
+  const open = new Response(response.body, response);
+  Front.openToOtherSites(open);
+  return open;
 }

@@ -39,9 +39,6 @@ use crate::stream::Stream;
 #[cfg(target_arch = "wasm32")]
 pub use tailrace_durable::object;
 
-/// Where streams are; `entry.js` knows it too.
-const STREAMS: &str = "/api/streams";
-
 /// What the API says about itself.
 const OPENAPI: &str = include_str!("openapi.json");
 
@@ -81,7 +78,7 @@ impl Front {
         let prepare = || {
             access::admit(&config, Origin { host: host.as_deref(), origin: origin.as_deref() })?;
             let (path, query) = http::split_url(url);
-            let path = StreamPath::parse(path.strip_prefix(STREAMS).unwrap_or_default())?;
+            let path = stream_in(path)?;
             let caller = access::identify(&config, authorization.as_deref(), platform::now())?;
             let query = http::Query::parse(query);
             let wish = append::Wish::read(&query, prefer.as_deref(), if_match.as_deref(), cause.as_deref())?;
@@ -98,11 +95,12 @@ impl Front {
         }
     }
 
-    /// The quick way for pages that are there: returns `[path, query, whether the answer is for other sites too]`, an
-    /// answer, or `undefined` when [`Self::handle`] must do it.
+    /// Prepares a read of a stream: returns an answer, or `[path, query or LiveTail, whether the answer is for other
+    /// sites too, seconds to wait]`.
     ///
     /// # Errors
     /// What the platform throws.
+    #[expect(clippy::too_many_arguments, reason = "reading headers there costs less than handing over the request")]
     #[wasm_bindgen(js_name = prepareRead)]
     pub fn prepare_read(
         env: &JsValue,
@@ -111,25 +109,31 @@ impl Front {
         origin: Option<String>,
         authorization: Option<String>,
         accept: Option<String>,
+        last_event_id: Option<String>,
     ) -> Result<JsValue, JsValue> {
         let config = Config::of(env);
-        let (path, query) = http::split_url(url);
-        let query = http::Query::parse(query);
-        let Some(format) = read::at_once(&query, accept.as_deref()) else { return Ok(JsValue::UNDEFINED) };
         let prepare = || {
             access::admit(&config, Origin { host: host.as_deref(), origin: origin.as_deref() })?;
-            let path = StreamPath::parse(path.strip_prefix(STREAMS).unwrap_or_default())?;
-            access::identify(&config, authorization.as_deref(), platform::now())?.check(Need::Read, &path)?;
-            Ok((path, stream::read_text(format, &read::query(&query)?)?))
-        };
-        match prepare() {
-            Ok((path, text)) => {
-                let cross_site = JsValue::from(matches!(config.mode, Mode::Tokens(_)));
-                let prepared = [JsValue::from_str(path.as_str()), JsValue::from_str(&text), cross_site];
-                Ok(prepared.into_iter().collect::<Array>().into())
+            let (path, query) = http::split_url(url);
+            let path = stream_in(path)?;
+            let query = http::Query::parse(query);
+            let way = read::way(&query, accept.as_deref())?;
+            if way == read::Way::Browse {
+                return read::to_page(path.as_str()).map(JsValue::from);
             }
-            Err(problem) => finish(&config, http::problem(&problem)).map(JsValue::from),
-        }
+            access::identify(&config, authorization.as_deref(), platform::now())?.check(Need::Read, &path)?;
+            let (asked, wait) = match way {
+                read::Way::Page { format, wait } => {
+                    (JsValue::from_str(&stream::read_text(format, &read::query(&query)?)?), wait)
+                }
+                _ => (live::LiveTail::new(&query, last_event_id.as_deref())?.into(), 0),
+            };
+            let cross_site = JsValue::from(matches!(config.mode, Mode::Tokens(_)));
+            let wait = JsValue::from(u32::try_from(wait).unwrap_or(0));
+            let prepared = [JsValue::from_str(path.as_str()), asked, cross_site, wait];
+            Ok(prepared.into_iter().collect::<Array>().into())
+        };
+        prepare().or_else(|problem: Problem| finish(&config, http::problem(&problem)).map(JsValue::from))
     }
 
     /// Lets pages of other sites read an answer.
@@ -178,6 +182,18 @@ async fn answer(request: web_sys::Request, env: JsValue, body: Option<Vec<u8>>) 
         Err(problem) => http::problem(&problem),
     };
     finish(&config, response)
+}
+
+/// The stream that the path of a URL names.
+fn stream_in(path: &str) -> Result<StreamPath, Problem> {
+    match Api::split(path) {
+        Some((Api::Streams, path)) => StreamPath::parse(path),
+        _ => Err(not_found()),
+    }
+}
+
+fn not_found() -> Problem {
+    Problem::NotFound { detail: "this path is not served; see /api/openapi.json".to_owned() }
 }
 
 /// With tokens a page of any site may call; the open mode is for its own page.
@@ -251,7 +267,7 @@ async fn route(request: &Request, env: &JsValue, config: &Config) -> Result<Resp
     match page::file(&request.path) {
         Some(file) if matches!(method, "GET" | "HEAD") => file,
         Some(_) => Err(Problem::MethodNotAllowed { allow: "GET, HEAD" }),
-        None => Err(Problem::NotFound { detail: "this path is not served; see /api/openapi.json".to_owned() }),
+        None => Err(not_found()),
     }
 }
 
@@ -265,7 +281,6 @@ async fn call(
     let stream = Stream::at(env, path)?;
     match (api, request.method.as_str()) {
         (Api::Streams, "POST") => append::append(&stream, request, caller, path).await,
-        (Api::Streams, "GET") if request.accepts("text/html") => read::to_page(path.as_str()),
         (Api::Streams, "DELETE") => {
             caller.check(Need::Control, path)?;
             tree::delete(&stream, request).await
@@ -274,14 +289,13 @@ async fn call(
             caller.check(Need::Read, path)?;
             read::head(&stream).await
         }
-        (_, "GET") => {
+        // Reading a stream itself goes by `prepare_read`.
+        (Api::State | Api::Children | Api::Raw, "GET") => {
             caller.check(Need::Read, path)?;
             match api {
-                Api::Streams if read::is_live(request)? => live::follow(stream, request).await,
-                Api::Streams => read::read(&stream, request).await,
                 Api::State => read::state(&stream, request).await,
                 Api::Children => tree::children(env, request, path).await,
-                Api::Raw => raw::read(&stream, request).await,
+                _ => raw::read(&stream, request).await,
             }
         }
         _ => Err(Problem::MethodNotAllowed { allow: api.methods() }),

@@ -55,10 +55,6 @@ extern "C" {
     /// `delete` of `stream.js`.
     #[wasm_bindgen(method, catch)]
     pub fn delete(this: &Stub, below: bool) -> Result<JsValue, JsValue>;
-    /// `fetch` of `stream.js`.
-    #[wasm_bindgen(method, catch)]
-    pub fn fetch(this: &Stub, url: &str, init: &Object) -> Result<JsValue, JsValue>;
-
     #[wasm_bindgen(js_name = Response)]
     type NewResponse;
     #[wasm_bindgen(constructor, js_class = "Response", catch)]

@@ -1,34 +1,41 @@
-//! `GET /api/streams/{path}`: pages and long polls. What follows live is in [`crate::live`].
+//! `GET /api/streams/{path}`: what the client asks for. Following live is in [`crate::live`].
 
 use tailrace_durable::page;
-use tailrace_durable::wire::Frame;
 use tailrace_model::types::TypeFilter;
 use tailrace_model::{Problem, limits, time};
 
-use crate::http::{Answer, EVENT_STREAM, JSON, NDJSON, Query, Request, Response, accepts, invalid_query, text};
-use crate::live::feed::Feed;
-use crate::platform;
+use crate::http::{EVENT_STREAM, JSON, NDJSON, Query, Request, Response, accepts, invalid_query, text};
 use crate::stream::{Format, Stream};
 
-/// True when the client wants to follow.
+/// In which way a stream is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Now, or when something comes within so many seconds.
+    Page {
+        /// How it is written.
+        format: Format,
+        /// Seconds to wait.
+        wait: u64,
+    },
+    /// Live.
+    Follow,
+    /// By a person whose browser was sent to the API: the page shows it.
+    Browse,
+}
+
+/// In which way the client wants it.
 ///
 /// # Errors
 /// [`Problem::InvalidQuery`]
-pub fn is_live(request: &Request) -> Result<bool, Problem> {
-    Ok(request.query.flag("live")? || request.accepts(EVENT_STREAM))
-}
-
-/// How the page is to be written when it is asked for at once; `None` when the client wants to follow, to wait, or is a
-/// browser that a person sent here.
-#[must_use]
-pub fn at_once(query: &Query, accept: Option<&str>) -> Option<Format> {
-    let is_asked = query.get("live").is_none() && query.get("wait").is_none();
-    let other = accepts(accept, EVENT_STREAM) || accepts(accept, "text/html");
-    (is_asked && !other).then(|| format(accept))
-}
-
-fn format(accept: Option<&str>) -> Format {
-    if accepts(accept, NDJSON) { Format::Lines } else { Format::Json }
+pub fn way(query: &Query, accept: Option<&str>) -> Result<Way, Problem> {
+    if query.flag("live")? || accepts(accept, EVENT_STREAM) {
+        return Ok(Way::Follow);
+    }
+    if accepts(accept, "text/html") {
+        return Ok(Way::Browse);
+    }
+    let format = if accepts(accept, NDJSON) { Format::Lines } else { Format::Json };
+    Ok(Way::Page { format, wait: query.number("wait", 0..=limits::WAIT_SECONDS)?.unwrap_or(0) })
 }
 
 /// Which events the URL asks for.
@@ -65,21 +72,6 @@ pub fn query(query: &Query) -> Result<page::Query, Problem> {
     })
 }
 
-/// Answers a finite read: at once, or when something comes within `wait` seconds.
-///
-/// # Errors
-/// [`Problem`]
-pub async fn read(stream: &Stream, request: &Request) -> Result<Response, Problem> {
-    let query = query(&request.query)?;
-    let wait = request.query.number("wait", 0..=limits::WAIT_SECONDS)?.unwrap_or(0);
-    let format = format(request.header("accept").as_deref());
-    let mut answer = stream.read(format, &query).await?;
-    if wait > 0 && is_waiting(&answer, format) {
-        answer = poll(stream, format, query, answer, wait).await?;
-    }
-    answer.into_response(JSON, &[])
-}
-
 /// `HEAD`: where the stream stands.
 ///
 /// # Errors
@@ -95,50 +87,6 @@ pub async fn head(stream: &Stream) -> Result<Response, Problem> {
 pub async fn state(stream: &Stream, request: &Request) -> Result<Response, Problem> {
     let at = request.query.number("at", 0..=(1 << 53))?;
     stream.state(at).await?.into_response(JSON, &[("cache-control", "no-store")])
-}
-
-/// True when the page is empty and nothing more is there now.
-fn is_waiting(answer: &Answer, format: Format) -> bool {
-    let empty = match format {
-        Format::Json => answer.body.starts_with("{\"events\":[]", 0),
-        Format::Lines => answer.body.length() == 0,
-    };
-    answer.status == 200 && empty && answer.header("tailrace-up-to-date") == Some("true")
-}
-
-/// Waits on a live socket, which costs the object nothing, until a page has something on it.
-async fn poll(
-    stream: &Stream,
-    format: Format,
-    mut query: page::Query,
-    mut answer: Answer,
-    wait: u64,
-) -> Result<Answer, Problem> {
-    let deadline = platform::now() + i64::try_from(wait).unwrap_or(0) * 1_000;
-    let Some(feed) = Feed::open(stream).await.map_err(|error| crate::http::unforeseen("poll", &error))? else {
-        return Ok(answer);
-    };
-    loop {
-        let after = answer.number("tailrace-after-offset");
-        let left = deadline - platform::now();
-        if left <= 0 {
-            return Ok(answer);
-        }
-        match feed.next(left).await {
-            Some(Frame::Hello { head, .. }) if head <= after => {}
-            Some(Frame::Ephemeral { .. }) => {}
-            Some(Frame::Hello { .. } | Frame::Events { .. }) => {
-                query.after = after;
-                answer = stream.read(format, &query).await?;
-                if !is_waiting(&answer, format) {
-                    return Ok(answer);
-                }
-            }
-            Some(Frame::Deleted) => return stream.read(format, &query).await,
-            None if feed.is_closed() => return Ok(answer),
-            None => {}
-        }
-    }
 }
 
 /// Sends a person who opened an API address in a browser to the page.

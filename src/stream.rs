@@ -1,6 +1,6 @@
 //! A stream as the front Worker sees it: calls to its object.
 
-use js_sys::{JsString, Object, Reflect, Uint8Array};
+use js_sys::{JsString, Uint8Array};
 use tailrace_durable::page::Query;
 use tailrace_durable::wire::Append;
 use tailrace_model::{Problem, StreamPath};
@@ -79,14 +79,6 @@ impl Stream {
         settled(self.stub.discard(id)).await.map(drop).map_err(|error| unforeseen("discard", &error))
     }
 
-    /// See [`tailrace_durable::call::read`].
-    ///
-    /// # Errors
-    /// What the platform throws, as a problem. A refusal is an answer.
-    pub async fn read(&self, format: Format, query: &Query) -> Result<Answer, Problem> {
-        answer(self.stub.read(&read_text(format, query)?)).await
-    }
-
     /// See [`tailrace_durable::call::head`].
     ///
     /// # Errors
@@ -136,20 +128,6 @@ impl Stream {
     /// What the platform throws, as a problem. A refusal is an answer.
     pub async fn delete(&self, below: bool) -> Result<Answer, Problem> {
         answer(self.stub.delete(below)).await
-    }
-
-    /// Opens the socket on which the stream's frames come; `None` when it has too many readers.
-    ///
-    /// # Errors
-    /// What the platform throws.
-    pub async fn follow(&self) -> Result<Option<web_sys::WebSocket>, JsValue> {
-        let headers = Object::new();
-        Reflect::set(&headers, &"upgrade".into(), &"websocket".into())?;
-        let init = Object::new();
-        Reflect::set(&init, &"headers".into(), &headers)?;
-        let response = settled(self.stub.fetch("http://stream/follow", &init)).await?;
-        let socket = Reflect::get(&response, &"webSocket".into())?;
-        Ok(if socket.is_falsy() { None } else { Some(socket.unchecked_into()) })
     }
 }
 

@@ -143,7 +143,8 @@ pub fn read<S: Sql>(stream: &Stream<S>, text: &str) -> Done<S> {
             .with("tailrace-head", page.head.to_string())
             .with("tailrace-generation", stream.generation().unwrap_or_default())
             .with("tailrace-after-offset", page.after.to_string())
-            .with("tailrace-up-to-date", page.up_to_date.to_string()),
+            .with("tailrace-up-to-date", page.up_to_date.to_string())
+            .with("tailrace-count", page.count.to_string()),
     ))
 }
 
