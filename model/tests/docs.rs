@@ -2,6 +2,8 @@
 //!
 //! `TAILRACE_WRITE_DOCS=1 cargo test -p tailrace-model --test docs` writes them anew.
 
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a table that misses a row is to fail")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
