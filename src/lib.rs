@@ -241,6 +241,9 @@ async fn route(request: &Request, env: &JsValue, config: &Config) -> Result<Resp
     if config.mode == Mode::Closed && method == "GET" && (request.path == "/" || request.path.starts_with("/streams")) {
         return page::closed();
     }
+    if config.mode == Mode::Closed && request.path == page::STYLES {
+        return page::file(page::STYLES).unwrap_or_else(|| Err(not_found()));
+    }
     let (host, origin) = (request.header("host"), request.header("origin"));
     access::admit(config, Origin { host: host.as_deref(), origin: origin.as_deref() })?;
 

@@ -8,12 +8,15 @@ use crate::http::{Response, text};
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
+/// Where the styles are. They show no secret, so a closed deployment serves them too.
+pub const STYLES: &str = "/page.css";
+
 /// A file of the page; `None` when there is none at this path.
 #[must_use]
 pub fn file(path: &str) -> Option<Result<Response, Problem>> {
     let (content_type, body) = match path {
         "/page.js" => ("text/javascript; charset=utf-8", include_str!("../inspector/page.js")),
-        "/page.css" => ("text/css; charset=utf-8", include_str!("../inspector/page.css")),
+        STYLES => ("text/css; charset=utf-8", include_str!("../inspector/page.css")),
         "/" => ("text/html; charset=utf-8", include_str!("../inspector/index.html")),
         _ if path == "/streams" || path.starts_with("/streams/") => {
             ("text/html; charset=utf-8", include_str!("../inspector/index.html"))

@@ -1,6 +1,5 @@
-// A floor: as fast as a stream in plain JavaScript gets. A row per request, its events' lines side by side in it; a
-// page is joined text; requests that arrive together share one commit. No checks, no keys, no breaker, no
-// subscriptions.
+// A floor: the bare one, but a request is one row, its events' lines side by side in it, and a page is joined text. No
+// checks, no keys, no breaker, no subscriptions.
 import { DurableObject } from "cloudflare:workers";
 
 export { Front as default } from "./front.js";
@@ -14,33 +13,12 @@ export class Stream extends DurableObject {
     this.sql = ctx.storage.sql;
     this.sql.exec("CREATE TABLE IF NOT EXISTS packs (last INTEGER PRIMARY KEY, first INTEGER, lines TEXT)");
     this.head = this.sql.exec("SELECT coalesce(max(last), 0) AS head FROM packs").one().head;
-    this.waiting = [];
   }
 
   async fetch(request) {
-    if (request.method === "POST") return this.append(await request.text(), request.headers.get("prefer"));
+    if (request.method === "POST") return this.insert(await request.text(), request.headers.get("prefer"));
     if (request.headers.get("upgrade")) return this.tail(Number.parseInt(request.headers.get("last-event-id"), 10));
     return this.page(new URL(request.url).searchParams);
-  }
-
-  append(text, prefer) {
-    return new Promise((resolve, reject) => {
-      if (this.waiting.push({ text, prefer, resolve, reject }) === 1) this.commit();
-    });
-  }
-
-  // What is written within one turn of the event loop is one transaction, and one fsync. `sync` lets those that
-  // arrive meanwhile join, and costs next to nothing when nobody does (a timer of 0 can cost a millisecond).
-  async commit() {
-    await this.ctx.storage.sync();
-    await this.ctx.storage.sync();
-    for (const { text, prefer, resolve, reject } of this.waiting.splice(0)) {
-      try {
-        resolve(this.insert(text, prefer));
-      } catch (error) {
-        reject(error);
-      }
-    }
   }
 
   insert(text, prefer) {

@@ -37,6 +37,7 @@ fn only<T>(answer: Answer<T>) -> Outcome<T> {
 /// [`Failure`]
 pub fn append<S: Sql>(stream: &mut Stream<S>, now: Moment, text: &str) -> Done<S> {
     let append = Append::parse(text)?;
+    expect_raw(stream, &append)?;
     let committed = commit(stream, now, append.kind, &append.entries)?;
     if committed.written.is_some() {
         keep_raw(stream, &append)?;
@@ -62,6 +63,7 @@ pub fn hook<S: Sql>(stream: &mut Stream<S>, now: Moment, text: &str) -> Done<S> 
     let (may_create, size) = head.split_once('\t').ok_or_else(bad)?;
     may_receive(stream, may_create == "1")?;
     let append = Append::parse(append)?;
+    expect_raw(stream, &append)?;
     let entry = append.entries.first().cloned().ok_or_else(bad)?;
     let received = parking::receive(stream, now, entry, size.parse().map_err(|_| bad())?)?;
     keep_raw(stream, &append)?;
@@ -285,6 +287,15 @@ fn may_receive<S: Sql>(stream: &Stream<S>, may_create: bool) -> Result<(), Failu
         return Err(Problem::Unauthorized { detail }.into());
     }
     Ok(())
+}
+
+/// Refuses an entry whose bytes were uploaded and are not there any more: the stream was deleted in between.
+fn expect_raw<S: Sql>(stream: &Stream<S>, append: &Append) -> Result<(), Failure> {
+    let uploaded = append.entries.iter().find_map(|entry| entry.raw.as_deref()).filter(|_| append.attached.is_none());
+    match uploaded {
+        Some(id) if !raw::is_uploaded(stream, id)? => Err(raw::lost().into()),
+        _ => Ok(()),
+    }
 }
 
 /// Makes sure of the exact bytes that an entry names: attached to it, or uploaded before.

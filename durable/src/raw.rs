@@ -45,8 +45,24 @@ pub fn upload<S: Sql>(stream: &mut Stream<S>, now: Moment, id: &str, number: u64
     if number == 0 {
         schema::create_for_upload(&stream.sql)?;
         obligation::owe(stream, now.at + SWEEP_AFTER_MS, Kind::SweepUpload, id)?;
+    } else if !is_uploaded(stream, id)? {
+        return Err(lost().into());
     }
     keep(stream, id, number, bytes)
+}
+
+/// True while an upload waits for the event that names it.
+pub(crate) fn is_uploaded<S: Sql>(stream: &Stream<S>, id: &str) -> Result<bool, Failure> {
+    if !schema::exists(&stream.sql, "raw")? {
+        return Ok(false);
+    }
+    let rows = stream.sql.run("SELECT 1 FROM raw WHERE id = ? LIMIT 1", &[id.into()])?;
+    Ok(!rows.is_empty())
+}
+
+/// What is said when the stream was deleted while bytes for it came in.
+pub(crate) fn lost() -> Problem {
+    Problem::Unavailable { detail: "the stream was deleted while the body came in".to_owned(), retry_after: 1 }
 }
 
 /// Stores bytes that come with their event.

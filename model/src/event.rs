@@ -189,7 +189,8 @@ impl Envelope<'_> {
     /// [`Rejected`]: a body that was meant as a command is refused, any other that does not fit is foreign.
     pub fn into_event(self, writer: Writer) -> Result<NewEvent, Rejected> {
         if let (Some(inner), true) = (self.event, self.is_only_event()) {
-            let inner: Envelope = serde_json::from_str(inner.get()).map_err(|_| foreign("event", "a JSON object"))?;
+            let inner: Envelope =
+                serde_json::from_str(inner.get()).map_err(|_| foreign("event", "should be a JSON object"))?;
             return inner.into_event(writer);
         }
         let event_type: Option<Cow<str>> = self.event_type.and_then(|raw| string(raw.get()));
@@ -218,7 +219,7 @@ impl Envelope<'_> {
 
     fn build(&self, event_type: Option<&str>, writer: Writer) -> Result<NewEvent, Rejected> {
         let Some(event_type) = event_type else {
-            return Err(foreign("type", "a string"));
+            return Err(foreign("type", "should be a string"));
         };
         if let Some(odd) = &self.odd {
             return Err(foreign(odd, "an event has no such field, or has it once"));
@@ -231,7 +232,7 @@ impl Envelope<'_> {
         let key = self.read_key()?;
         let offset = match self.offset {
             None => None,
-            Some(raw) => Some(raw.get().parse::<u64>().map_err(|_| foreign("offset", "an integer"))?),
+            Some(raw) => Some(raw.get().parse::<u64>().map_err(|_| foreign("offset", "should be an integer"))?),
         };
         let cause = self.read_cause()?;
         let metadata = self.read_metadata()?;
@@ -269,7 +270,8 @@ impl Envelope<'_> {
 
     fn read_key(&self) -> Result<Option<String>, Rejected> {
         let Some(raw) = self.key else { return Ok(None) };
-        let key: String = serde_json::from_str(raw.get()).map_err(|_| foreign("idempotencyKey", "a string"))?;
+        let key: String =
+            serde_json::from_str(raw.get()).map_err(|_| foreign("idempotencyKey", "should be a string"))?;
         let chars = key.chars().count();
         if chars == 0 || chars > limits::KEY_CHARS {
             let detail = format!("1 to {} characters", limits::KEY_CHARS);
@@ -291,7 +293,8 @@ impl Envelope<'_> {
             _turns: Option<u32>,
         }
         let Some(raw) = self.cause else { return Ok(None) };
-        let named: Named = serde_json::from_str(raw.get()).map_err(|_| foreign("cause", "{streamPath?, offset}"))?;
+        let named: Named =
+            serde_json::from_str(raw.get()).map_err(|_| foreign("cause", "should be {streamPath?, offset}"))?;
         let stream_path = match named.stream_path {
             None => None,
             Some(text) => Some(StreamPath::from_decoded(&text).map_err(|problem| match problem {
@@ -311,12 +314,13 @@ impl Envelope<'_> {
         }
         let Some(raw) = self.metadata else { return Ok(None) };
         if !raw.get().starts_with('{') {
-            return Err(foreign("metadata", "a JSON object"));
+            return Err(foreign("metadata", "should be a JSON object"));
         }
         if raw.get().len() > limits::METADATA_BYTES {
             return Err(Problem::TooLarge { what: "metadata in bytes", limit: limits::METADATA_BYTES }.into());
         }
-        let system: System = serde_json::from_str(raw.get()).map_err(|_| foreign("metadata", "its keys are unique"))?;
+        let system: System =
+            serde_json::from_str(raw.get()).map_err(|_| foreign("metadata", "its keys should be unique"))?;
         if system.tailrace.is_some() && self.stream_path.is_none() {
             return Err(Problem::InvalidControlEvent {
                 field: "metadata.tailrace".into(),
@@ -357,7 +361,7 @@ fn string(text: &str) -> Option<Cow<'_, str>> {
 }
 
 fn foreign(field: &str, detail: &str) -> Rejected {
-    Rejected::Foreign { field: field.to_owned(), detail: format!("should be: {detail}") }
+    Rejected::Foreign { field: field.to_owned(), detail: detail.to_owned() }
 }
 
 /// What the system says about an event: `{"by":…,"origin":…}`; `None` when there is nothing to say.

@@ -31,9 +31,13 @@ impl LiveTail {
     /// # Errors
     /// [`Problem::InvalidQuery`]
     pub fn new(query: &Query, last_event_id: Option<&str>) -> Result<Self, Problem> {
-        let wanted = read::query(query)?;
+        let mut wanted = read::query(query)?;
         // From the header or the query; it wins over `afterOffset`.
         let cursor = last_event_id.and_then(Cursor::parse).or_else(|| query.get("lastEventId").and_then(Cursor::parse));
+        if cursor.is_some() {
+            // Who comes again wants what it missed, not the last few.
+            wanted.last = None;
+        }
         Ok(Self(Tail::new(Wish {
             cursor: cursor.unwrap_or(Cursor { offset: wanted.after, generation: None }),
             to_end: query.get("beforeOffset") == Some("end"),

@@ -171,6 +171,10 @@ impl Tail {
         match frame {
             Frame::Hello { head, generation } => {
                 self.head = head;
+                if head == 0 {
+                    // Of a stream that is not born yet everything is new.
+                    self.query.last = None;
+                }
                 if self.to_end {
                     self.query.before = Some(head + 1);
                 }
@@ -230,6 +234,7 @@ impl Tail {
 
     /// The client's cursor means nothing in this stream: all of it is new.
     fn reset(&mut self) {
+        self.query.last = None;
         self.cursor = 0;
         self.announced = None;
         self.last_sent = 0;
@@ -410,6 +415,20 @@ mod tests {
         let mut talk = Talk::new(Wish { to_end: true, ..Wish::default() }, 5);
         assert_eq!(seen(talk.settle()), [1, 2, 3, 4, 5]);
         assert!(talk.tail.is_ended());
+    }
+
+    #[test]
+    fn only_a_first_visit_is_cut_to_the_last_events() {
+        let last =
+            |cursor| Wish { query: page::Query { last: Some(2), ..page::Query::default() }, cursor, ..Wish::default() };
+        assert_eq!(seen(Talk::new(last(Cursor::default()), 5).settle()), [4, 5]);
+        let reset = Cursor { offset: 3, generation: Some("old".into()) };
+        assert_eq!(seen(Talk::new(last(reset), 5).settle()), [1, 2, 3, 4, 5]);
+        let mut unborn = Talk::new(last(Cursor::default()), 0);
+        unborn.settle();
+        unborn.head = 5;
+        unborn.tail.put(events(1, 5, false));
+        assert_eq!(seen(unborn.settle()), [1, 2, 3, 4, 5]);
     }
 
     #[test]
