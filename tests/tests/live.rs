@@ -339,7 +339,8 @@ async fn a_reader_that_does_not_read_costs_little_and_misses_nothing() {
     }
 
     let (after, _) = runtime.memory();
-    assert!(after < before + 200, "{before} MiB, then {after} MiB");
+    println!("{before} MiB before, {after} MiB with twenty readers that do not read");
+    assert!(after < before + 150, "{before} MiB, then {after} MiB");
     for mut tail in slow.into_iter().take(3) {
         assert_eq!(offsets(&tail.next_events(40).await), (3..=42).collect::<Vec<u64>>());
     }
