@@ -17,6 +17,9 @@ use crate::{Failure, keys, schema};
 /// Milliseconds after which children that were told to delete themselves are told again.
 const DELETE_AGAIN_MS: i64 = 60_000;
 
+/// Milliseconds after which a child that could not be reached is handed a control event again.
+const RELAY_AGAIN_MS: i64 = 1_000;
+
 /// A stream right below.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -202,6 +205,38 @@ pub(crate) fn take_over<S: Sql>(
     let mut entry = system_entry(&from.event_type, &from.payload, system, Some(key))?;
     entry.origin = Some(Origin::Known(cause));
     commit(stream, now, Kind::System, &[entry]).map(Some)
+}
+
+/// A child has a control event.
+pub(crate) fn handed_on<S: Sql>(stream: &mut Stream<S>, now: Moment, call: &Call) -> Result<(), Failure> {
+    match obligation::find(&stream.sql, call.id)? {
+        Some(row) if row.kind == obligation::Kind::RelayToOne => obligation::forget(stream, row.id),
+        _ => move_on(stream, now, call),
+    }
+}
+
+/// A child could not be reached: it gets the control event later, the others now.
+pub(crate) fn leave_behind<S: Sql>(stream: &mut Stream<S>, now: Moment, call: &Call) -> Result<(), Failure> {
+    let Some(row) = obligation::find(&stream.sql, call.id)? else { return Ok(()) };
+    if row.kind == obligation::Kind::Relay {
+        let walk = Walk { after: call.to.clone(), ..parse(&row.detail)? };
+        let again = now.at + RELAY_AGAIN_MS;
+        obligation::owe(stream, again, obligation::Kind::RelayToOne, &json!(walk).to_string())?;
+        return move_on(stream, now, call);
+    }
+    Ok(())
+}
+
+/// The call for a `relay-to-one` row; its walk names the child.
+pub(crate) fn relay_to_one<S: Sql>(
+    stream: &mut Stream<S>,
+    obligation: &Obligation,
+) -> Result<Option<(String, Message)>, Failure> {
+    let walk: Walk = parse(&obligation.detail)?;
+    match inherited_at(stream, walk.offset)? {
+        Some(inherited) => Ok(Some((walk.after, Message::Holds(inherited)))),
+        None => obligation::forget(stream, obligation.id).map(|()| None),
+    }
 }
 
 /// A child was reached: on to the next.

@@ -96,6 +96,8 @@ pub(crate) enum Kind {
     TellDeath,
     /// Hand a control event to every child.
     Relay,
+    /// Hand it to one that could not be reached then.
+    RelayToOne,
     /// Delete all below, then the stream itself.
     DeleteBelow,
     /// Forget bytes that no event came to name.
@@ -103,13 +105,15 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 5] = [Self::TellBirth, Self::TellDeath, Self::Relay, Self::DeleteBelow, Self::SweepUpload];
+    const ALL: [Self; 6] =
+        [Self::TellBirth, Self::TellDeath, Self::Relay, Self::RelayToOne, Self::DeleteBelow, Self::SweepUpload];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::TellBirth => "tell-birth",
             Self::TellDeath => "tell-death",
             Self::Relay => "relay",
+            Self::RelayToOne => "relay-to-one",
             Self::DeleteBelow => "delete-below",
             Self::SweepUpload => "sweep-upload",
         }
@@ -183,6 +187,7 @@ pub fn next_call<S: Sql>(stream: &mut Stream<S>, now: Moment) -> Result<Option<C
         let told = match obligation.kind {
             Kind::TellBirth | Kind::TellDeath => children::birth_or_death(stream, &obligation)?,
             Kind::Relay => children::relay(stream, &obligation)?,
+            Kind::RelayToOne => children::relay_to_one(stream, &obligation)?,
             Kind::DeleteBelow => children::delete_below(stream, now, &obligation)?,
             Kind::SweepUpload => {
                 raw::discard(stream, &obligation.detail)?;
@@ -201,7 +206,14 @@ pub fn next_call<S: Sql>(stream: &mut Stream<S>, now: Moment) -> Result<Option<C
 /// # Errors
 /// [`Failure`]
 pub fn settle<S: Sql>(stream: &mut Stream<S>, now: Moment, call: &Call, reply: Option<&Reply>) -> Result<(), Failure> {
-    let Some(reply) = reply else { return Ok(()) };
+    let Some(reply) = reply else {
+        // Nobody waits for one that cannot be reached; what else is owed is due again by itself.
+        return if matches!(call.message, Message::Holds(_)) {
+            children::leave_behind(stream, now, call)
+        } else {
+            Ok(())
+        };
+    };
     match &call.message {
         Message::Born { .. } | Message::Died { .. } => {
             forget(stream, call.id)?;
@@ -210,7 +222,7 @@ pub fn settle<S: Sql>(stream: &mut Stream<S>, now: Moment, call: &Call, reply: O
             }
             Ok(())
         }
-        Message::Holds(_) => children::move_on(stream, now, call),
+        Message::Holds(_) => children::handed_on(stream, now, call),
         Message::Delete { generation } => {
             if reply.gone {
                 children::found_gone(stream, now, &call.to, generation)?;
