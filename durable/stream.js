@@ -80,10 +80,17 @@ export class Stream extends DurableObject {
     return this.#ask((core) => core.rawPart(id, number));
   }
 
-  /** What needs more than a text each way: pages, which may be large, and the sockets of those who follow live. */
-  fetch(request) {
-    const url = new URL(request.url);
-    return url.pathname === "/read" ? toResponse(this.read(decodeURIComponent(url.search.slice(1)))) : this.#connect();
+  /** What is too large for a text each way, and the sockets of those who follow live. */
+  async fetch(request) {
+    const { pathname, search } = new URL(request.url);
+    switch (pathname) {
+      case "/read":
+        return toResponse(this.read(decodeURIComponent(search.slice(1))));
+      case "/append":
+        return toResponse(await this.append(new Uint8Array(await request.arrayBuffer())));
+      default:
+        return this.#connect();
+    }
   }
 
   /** Opens the socket on which a front Worker follows this stream. It hibernates: an idle reader costs nothing. */
@@ -239,6 +246,7 @@ function toResponse(answer) {
   const end = answer.indexOf("\n\n");
   const [status, ...lines] = answer.slice(0, end).split("\n");
   const headers = lines.map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1)]);
+  if (!headers.some(([name]) => name === "content-type")) headers.push(["content-type", "application/json"]);
   return new Response(answer.slice(end + 2), { status: Number(status), headers });
 }
 

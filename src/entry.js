@@ -52,14 +52,21 @@ async function append(request, env) {
   if (prepared === undefined) return Front.handle(request, env, body);
   if (prepared instanceof Response) return prepared;
   const [path, events, crossSite] = prepared;
+  const stream = env.STREAM.getByName(path);
   let answer;
   try {
-    answer = await env.STREAM.getByName(path).append(events);
+    if (typeof events !== "string") return toSites(crossSite, await appendLong(stream, events));
+    answer = await stream.append(events);
   } catch (error) {
     return Front.answerToFailure(env, error);
   }
   if (crossSite || !answer.startsWith(OK)) return Front.answerWith(env, answer);
   return new Response(answer.slice(OK.length), { headers: JSON_HEADERS });
+}
+
+/** A long append and its answer go as streams of bytes: a call would copy both several times. */
+function appendLong(stream, events) {
+  return stream.fetch("http://stream/append", { method: "POST", body: events });
 }
 
 /** Reads: a page goes from the object to the client without being touched. */
@@ -83,6 +90,11 @@ async function read({ url, headers }, env) {
   } catch (error) {
     return Front.answerToFailure(env, error);
   }
+  return toSites(crossSite, response);
+}
+
+/** An object's answer, as it is or for other sites too. */
+function toSites(crossSite, response) {
   if (!crossSite) return response;
   const open = new Response(response.body, response);
   Front.openToOtherSites(open);
