@@ -8,26 +8,25 @@ export class Database {
 
   /** Runs a statement; its rows as arrays. */
   run(statement, params) {
-    return this.#sql.exec(statement, ...params).raw().toArray();
+    return this.#sql
+      .exec(statement, ...params)
+      .raw()
+      .toArray();
   }
 
   /**
-   * Joins the lines of the rows `(last, count, bytes, lines)` from the event `first` on: `[text, count]`. See the trait.
-   * Here and not in Rust, so that a page's text never goes through the memory of the Wasm module.
+   * Joins the lines of the rows `(last, count, lines)` from the event `first` on: `[text, count]`. See the trait. Here
+   * and not in Rust, so that a page's text never goes through the memory of the Wasm module.
    */
-  join(statement, params, first, maxCount, maxBytes) {
+  join(statement, params, first, maxCount) {
     let text = "";
     let count = 0;
-    let bytes = 0;
-    for (const [last, rowCount, rowBytes, lines] of this.#sql.exec(statement, ...params).raw()) {
-      if (count > 0 && bytes + rowBytes > maxBytes) break;
+    for (const [last, rowCount, lines] of this.#sql.exec(statement, ...params).raw()) {
       const skip = Math.max(0, first - (last - rowCount + 1));
       const take = Math.min(rowCount - skip, maxCount - count);
       const piece = take === rowCount ? lines : cut(lines, skip, take);
       text = count === 0 ? piece : text + SEPARATOR + piece;
       count += take;
-      bytes += rowBytes;
-      if (count >= maxCount) break;
     }
     return [text, count];
   }

@@ -6,4 +6,8 @@ export default [
   js.configs.recommended,
   { languageOptions: { globals: { ...globals.node } } },
   { files: ["src/**", "inspector/**"], languageOptions: { globals: { ...globals.browser } } },
+  {
+    files: ["src/**", "durable/**", "bench/floors/**"],
+    languageOptions: { globals: { WebSocketPair: "readonly", IdentityTransformStream: "readonly" } },
+  },
 ];

@@ -15,6 +15,7 @@ use crate::http::{Answer, JSON, Query, Request, Response, invalid_query};
 use crate::stream::Stream;
 
 /// How the client wants it.
+#[expect(clippy::struct_excessive_bools, reason = "each is one word of the client's")]
 pub struct Wish {
     ephemeral: bool,
     import: bool,
@@ -185,9 +186,13 @@ impl Wish {
         let prefers = |wanted: &str| {
             prefer.is_some_and(|prefer| prefer.split([',', ';']).any(|it| it.trim().eq_ignore_ascii_case(wanted)))
         };
+        let (ephemeral, import) = (query.flag("ephemeral")?, query.flag("import")?);
+        if ephemeral && import {
+            return Err(invalid_query("import", "history is stored: not together with ephemeral"));
+        }
         Ok(Self {
-            ephemeral: query.flag("ephemeral")?,
-            import: query.flag("import")?,
+            ephemeral,
+            import,
             minimal: prefers("return=minimal"),
             strict: prefers("handling=strict"),
             expected: if_match.map(expected_from).transpose()?,

@@ -110,6 +110,18 @@ impl Query {
         found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
 
+    /// The values of a parameter that may come several times, as one list.
+    #[must_use]
+    pub fn list(&self, name: &str) -> Option<String> {
+        let values: Vec<&str> = self
+            .0
+            .iter()
+            .filter(|(known, value)| known == name && !value.is_empty())
+            .map(|(_, value)| value.as_str())
+            .collect();
+        (!values.is_empty()).then(|| values.join(","))
+    }
+
     /// A parameter that is `true` or `false`; absent = `false`.
     ///
     /// # Errors

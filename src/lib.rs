@@ -46,11 +46,11 @@ const OPENAPI: &str = include_str!("openapi.json");
 #[wasm_bindgen]
 pub struct Front;
 
+#[expect(clippy::needless_pass_by_value, reason = "what JavaScript hands over is owned")]
 #[wasm_bindgen]
 impl Front {
     /// Answers a request; `body` is given when it was read already. The promise is rejected only when the code panics: nothing is shared between requests that a
     /// panic could leave in disorder.
-    #[must_use]
     pub fn handle(request: web_sys::Request, env: JsValue, body: Option<Vec<u8>>) -> Promise {
         future_to_promise(AssertUnwindSafe(async move { answer(request, env, body).await.map(JsValue::from) }))
     }
@@ -100,7 +100,6 @@ impl Front {
     ///
     /// # Errors
     /// What the platform throws.
-    #[expect(clippy::too_many_arguments, reason = "reading headers there costs less than handing over the request")]
     #[wasm_bindgen(js_name = prepareRead)]
     pub fn prepare_read(
         env: &JsValue,
@@ -247,11 +246,10 @@ async fn route(request: &Request, env: &JsValue, config: &Config) -> Result<Resp
     let (host, origin) = (request.header("host"), request.header("origin"));
     access::admit(config, Origin { host: host.as_deref(), origin: origin.as_deref() })?;
 
-    if let Some(path) = request.path.strip_prefix("/hooks") {
-        if path.is_empty() || path.starts_with('/') {
-            let path = StreamPath::parse(path)?;
-            return hooks::receive(&Stream::at(env, &path)?, request, config, &path).await;
-        }
+    let hook = request.path.strip_prefix("/hooks").filter(|rest| rest.is_empty() || rest.starts_with('/'));
+    if let Some(path) = hook {
+        let path = StreamPath::parse(path)?;
+        return hooks::receive(&Stream::at(env, &path)?, request, config, &path).await;
     }
     if request.path == "/api/openapi.json" {
         return match method {

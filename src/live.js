@@ -86,15 +86,14 @@ async function run(stream, socket, tail, writer) {
     while (!gone) {
       const piece = tail.nextPiece();
       const wanted = piece === undefined ? tail.wanted() : undefined;
-      if (piece !== undefined) await writer.write(encoder.encode(piece));
+      if (piece !== undefined) await writer.write(encoder.encode(piece)).catch(leave);
       else if (wanted !== undefined) await turnPage(stream, tail, wanted);
       else if (tail.isEnded()) break;
       else await new Promise((resolve) => (wake = resolve));
     }
-    if (!gone) await writer.close();
+    if (!gone) await writer.close().catch(leave);
   } catch (error) {
-    // Writing to a client that left is how one learns of it; anything else is worth knowing.
-    if (!gone) console.error("live", error);
+    console.error("live", error);
     await writer.abort(error).catch(() => {});
   } finally {
     gone = true;

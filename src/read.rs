@@ -50,7 +50,7 @@ pub fn query(query: &Query) -> Result<page::Query, Problem> {
             .map(Some)
             .ok_or_else(|| invalid_query(name, "an instant as RFC 3339 writes it: 2026-01-31T12:00:00Z")),
     };
-    let types = query.get("types").map(str::to_owned);
+    let types = query.list("types");
     if let Some(list) = &types {
         TypeFilter::parse(list)?;
     }
@@ -69,6 +69,7 @@ pub fn query(query: &Query) -> Result<page::Query, Problem> {
         since: instant("since")?,
         until: instant("until")?,
         cause: query.number("cause", offsets)?,
+        max_bytes: None,
     })
 }
 

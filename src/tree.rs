@@ -26,17 +26,19 @@ pub async fn children(env: &JsValue, request: &Request, path: &StreamPath) -> Re
             Some(after)
         }
     };
+    // One more than is shown tells whether there is a next page.
     let found = if recursive {
-        walk(env, path, after.as_ref(), limit).await?
+        walk(env, path, after.as_ref(), limit + 1).await?
     } else {
-        list(env, path, after.as_ref().map_or("", StreamPath::as_str), limit).await?
+        list(env, path, after.as_ref().map_or("", StreamPath::as_str), limit + 1).await?
     };
-    let found = match found {
+    let mut found = match found {
         Ok(found) => found,
         Err(answer) => return answer.into_response(JSON, &[]),
     };
-    let full = found.len() as u64 >= limit;
-    let last = found.last().filter(|_| full).map(|child| child.path.clone());
+    let is_last_page = found.len() as u64 <= limit;
+    found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    let last = found.last().filter(|_| !is_last_page).map(|child| child.path.clone());
     let mut children = Vec::with_capacity(found.len());
     for child in found {
         children.push(describe(env, child, details).await?);

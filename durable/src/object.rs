@@ -26,7 +26,6 @@ extern "C" {
         params: &Array,
         first: f64,
         max_count: f64,
-        max_bytes: f64,
     ) -> Result<Array, JsValue>;
 }
 
@@ -53,7 +52,7 @@ impl Sql for Database {
     fn run(&self, statement: &'static str, params: &[Param]) -> Result<Vec<Row>, Failure> {
         let rows =
             Database::run(self, &JsString::from(statement), &to_array(params)).map_err(|error| storage(&error))?;
-        Ok(rows.iter().map(|row| Row(Array::from(&row).iter().map(to_value).collect())).collect())
+        Ok(rows.iter().map(|row| Row(Array::from(&row).iter().map(|value| to_value(&value)).collect())).collect())
     }
 
     fn join(
@@ -62,10 +61,9 @@ impl Sql for Database {
         params: &[Param],
         first: u64,
         max_count: u64,
-        max_bytes: u64,
     ) -> Result<Joined<JsString>, Failure> {
         let (statement, params) = (JsString::from(statement), to_array(params));
-        let joined = Database::join(self, &statement, &params, to_f64(first), to_f64(max_count), to_f64(max_bytes))
+        let joined = Database::join(self, &statement, &params, to_f64(first), to_f64(max_count))
             .map_err(|error| storage(&error))?;
         Ok(Joined { text: joined.get(0).unchecked_into(), count: joined.get(1).as_f64().map_or(0, to_u64) })
     }
@@ -277,6 +275,7 @@ impl StreamCore {
     ///
     /// # Errors
     /// When the storage fails.
+    #[expect(clippy::needless_pass_by_value, reason = "what JavaScript hands over is owned")]
     pub fn settle(&mut self, call: &str, reply: Option<String>, now: f64, random: f64) -> Result<(), Thrown> {
         let call: Call = serde_json::from_str(call)?;
         let frames = call::settle(&mut self.stream, moment(now, random), &call, reply.as_deref())
@@ -337,7 +336,7 @@ fn to_array(params: &[Param]) -> Array {
         .collect()
 }
 
-fn to_value(value: JsValue) -> Value {
+fn to_value(value: &JsValue) -> Value {
     if let Some(number) = value.as_f64() {
         #[expect(clippy::cast_possible_truncation, reason = "whole numbers below 2^53")]
         return Value::Int(number as i64);
@@ -348,5 +347,5 @@ fn to_value(value: JsValue) -> Value {
     if value.is_null() || value.is_undefined() {
         return Value::Null;
     }
-    Value::Blob(Uint8Array::new(&value).to_vec())
+    Value::Blob(Uint8Array::new(value).to_vec())
 }

@@ -38,6 +38,9 @@ pub struct Query {
     /// Only events of this instant or earlier.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<Millis>,
+    /// At most so many bytes, but one row at least.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_bytes: Option<u64>,
     /// Only events that the event at this offset of the same stream caused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<u64>,
@@ -66,25 +69,35 @@ pub fn read<S: Sql>(stream: &Stream<S>, query: &Query) -> Result<Page<S::Text>, 
     let head = stream.life()?.head;
     let range = range(stream, query, head)?;
     let filter = Filter::new(stream, query)?;
-    let limit = query.limit.min(limits::PAGE_EVENTS);
-    let mut page = if range.first > range.last || limit == 0 {
+    let room = Room {
+        events: query.limit.min(limits::PAGE_EVENTS),
+        bytes: query.max_bytes.unwrap_or(limits::PAGE_BYTES as u64).min(limits::PAGE_BYTES as u64),
+    };
+    let mut page = if range.first > range.last || room.events == 0 {
         Page { after: range.first.saturating_sub(1), ..Page::default() }
     } else {
         match (filter.is_empty(), query.last) {
             (true, last) => {
                 let first = last.map_or(range.first, |last| range.first.max((range.last + 1).saturating_sub(last)));
-                plain(&stream.sql, first, range.last, limit)?
+                plain(&stream.sql, first, range.last, room)?
             }
-            (false, None) => forward(&stream.sql, &filter, range, limit)?,
+            (false, None) => forward(&stream.sql, &filter, range, room)?,
             (false, Some(last)) => {
                 let first = first_of_last(&stream.sql, &filter, range, last)?;
-                forward(&stream.sql, &filter, Range { first, ..range }, limit)?
+                forward(&stream.sql, &filter, Range { first, ..range }, room)?
             }
         }
     };
     page.head = head;
     page.up_to_date = page.after >= range.last;
     Ok(page)
+}
+
+/// How much fits on a page.
+#[derive(Clone, Copy, Debug)]
+struct Room {
+    events: u64,
+    bytes: u64,
 }
 
 /// Offsets, both inclusive; empty when `first` is above `last`.
@@ -123,16 +136,40 @@ fn first_at<S: Sql>(sql: &S, at: Millis, head: u64) -> Result<u64, Failure> {
     Ok(low)
 }
 
-/// Everything from `first` to `last`, up to `limit` events and a page's bytes.
-fn plain<S: Sql>(sql: &S, first: u64, last: u64, limit: u64) -> Result<Page<S::Text>, Failure> {
+/// Everything from `first` to `last` that fits, by whole rows.
+fn plain<S: Sql>(sql: &S, first: u64, last: u64, room: Room) -> Result<Page<S::Text>, Failure> {
+    let count = room.events.min(last + 1 - first);
     let joined = sql.join(
-        "SELECT last, count, bytes, lines FROM log WHERE last >= ? ORDER BY last",
-        &[first.into()],
+        "SELECT last, count, lines FROM log WHERE last >= ? AND last <= ? ORDER BY last",
+        &[first.into(), last_row(sql, first, first + count - 1, room.bytes)?.into()],
         first,
-        limit.min(last + 1 - first),
-        limits::PAGE_BYTES as u64,
+        count,
     )?;
     Ok(Page { lines: joined.text, count: joined.count, after: first - 1 + joined.count, ..Page::default() })
+}
+
+/// The last of the rows that hold the events from `first` to `last` and, together, at most `max_bytes`; at least one.
+fn last_row<S: Sql>(sql: &S, first: u64, last: u64, max_bytes: u64) -> Result<u64, Failure> {
+    let rows = sql.run(
+        "SELECT max(last), sum(bytes) FROM log WHERE last >= ?1 AND last <= (SELECT min(last) FROM log WHERE last >= ?2)",
+        &[first.into(), last.into()],
+    )?;
+    let (end, bytes) = rows.first().map_or((0, 0), |row| (row.number(0), row.number(1)));
+    if bytes <= max_bytes {
+        return Ok(end);
+    }
+    let rows = sql
+        .run("SELECT last, bytes FROM log WHERE last >= ? AND last <= ? ORDER BY last", &[first.into(), end.into()])?;
+    let mut room = max_bytes;
+    let fits = |row: &&Row| match room.checked_sub(row.number(1)) {
+        Some(left) => {
+            room = left;
+            true
+        }
+        None => false,
+    };
+    let fitting = rows.iter().take_while(fits).last();
+    Ok(fitting.or(rows.first()).map_or(end, |row| row.number(0)))
 }
 
 /// What an event must be like to be on the page.
@@ -190,7 +227,7 @@ impl Caused {
 }
 
 /// Matching events from the front on.
-fn forward<S: Sql>(sql: &S, filter: &Filter, range: Range, limit: u64) -> Result<Page<S::Text>, Failure> {
+fn forward<S: Sql>(sql: &S, filter: &Filter, range: Range, room: Room) -> Result<Page<S::Text>, Failure> {
     let mut found = Found::default();
     let mut after = range.first - 1;
     let mut scanned = 0;
@@ -208,7 +245,7 @@ fn forward<S: Sql>(sql: &S, filter: &Filter, range: Range, limit: u64) -> Result
                 if offset < range.first || offset > range.last {
                     continue;
                 }
-                if !found.take(offset, line, limit) {
+                if !found.take(offset, line, room) {
                     after = found.last.max(after);
                     break 'scan;
                 }
@@ -274,18 +311,19 @@ fn matching<S: Sql>(sql: &S, filter: &Filter, head: &Row) -> Result<Vec<(u64, St
 #[derive(Default)]
 struct Found {
     lines: Vec<String>,
-    bytes: usize,
+    bytes: u64,
     last: u64,
 }
 
 impl Found {
     /// False when the page is full; the event is not taken then.
-    fn take(&mut self, offset: u64, line: String, limit: u64) -> bool {
-        let full = self.lines.len() as u64 >= limit || self.bytes + line.len() > limits::PAGE_BYTES;
+    fn take(&mut self, offset: u64, line: String, room: Room) -> bool {
+        let bytes = self.bytes + line.len() as u64;
+        let full = self.lines.len() as u64 >= room.events || bytes > room.bytes;
         if full && !self.lines.is_empty() {
             return false;
         }
-        self.bytes += line.len();
+        self.bytes = bytes;
         self.last = offset;
         self.lines.push(line);
         true

@@ -140,9 +140,8 @@ pub trait Sql {
     /// [`Failure::Storage`]
     fn run(&self, statement: &'static str, params: &[Param]) -> Result<Vec<Row>, Failure>;
 
-    /// Runs a statement whose columns are `(last, count, bytes, lines)` and joins the lines, as a row has them, from the
-    /// event `first` on: `max_count` of them, but no row with which the text would go above `max_bytes`, unless it is
-    /// the only one.
+    /// Runs a statement whose columns are `(last, count, lines)` and joins the lines, as a row has them, from the event
+    /// `first` on, `max_count` of them. Every row is read: a statement that is left in the middle locks its table.
     ///
     /// # Errors
     /// [`Failure::Storage`]
@@ -152,6 +151,5 @@ pub trait Sql {
         params: &[Param],
         first: u64,
         max_count: u64,
-        max_bytes: u64,
     ) -> Result<Joined<Self::Text>, Failure>;
 }

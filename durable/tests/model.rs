@@ -156,6 +156,7 @@ fn query() -> impl Strategy<Value = Query> {
             since: since.map(|it| START + it),
             until: until.map(|it| START + it),
             cause,
+            max_bytes: None,
         })
 }
 

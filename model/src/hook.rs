@@ -106,7 +106,8 @@ pub fn bytes_of(payload: &str) -> Option<Vec<u8>> {
     let text = || serde_json::from_str::<String>(payload.body?.get()).ok();
     Some(match payload.encoding.as_ref() {
         "none" => Vec::new(),
-        "json" => payload.body?.get().as_bytes().to_vec(),
+        // `null` reads as nothing.
+        "json" => payload.body.map_or("null", RawValue::get).as_bytes().to_vec(),
         "text" | "form" => text()?.into_bytes(),
         "base64" => BASE64.decode(text()?).ok()?,
         _ => return None,
@@ -314,7 +315,7 @@ mod tests {
     proptest! {
         #[test]
         fn bytes_said_to_be_in_the_line_are_there(body in proptest::collection::vec(any::<u8>(), 0..200), text in "\\PC{0,80}", json in any::<bool>()) {
-            for bytes in [body, text.clone().into_bytes(), if json { format!(" {{\"t\": {}}}", json::quoted(&text)).into_bytes() } else { json::quoted(&text).into_bytes() }] {
+            for bytes in [body, b"null".to_vec(), text.clone().into_bytes(), if json { format!(" {{\"t\": {}}}", json::quoted(&text)).into_bytes() } else { json::quoted(&text).into_bytes() }] {
                 let (payload, received) = received(&bytes, "text/plain");
                 if received.exact {
                     let line = format!("{{{}}}", received.fragment);

@@ -8,7 +8,8 @@ use crate::limits;
 pub struct TooDeep;
 
 /// Appends `text`, which must be valid JSON, to `out` without insignificant white space and on one line for every
-/// reader: U+0085, U+2028 and U+2029, which some languages take for line ends, are escaped. The value stays the same.
+/// reader: U+0085, U+2028 and U+2029, which some languages take for line ends, are escaped. The value stays the same, but
+/// for halves of surrogate pairs, which become U+FFFD.
 ///
 /// # Errors
 /// [`TooDeep`] when arrays and objects nest deeper than `depth_limit`.
@@ -34,10 +35,13 @@ pub fn push_compact(out: &mut String, text: &str, depth_limit: usize) -> Result<
                 in_string = !in_string;
                 (0, "")
             }
-            Kind::Escape => {
-                at += 1;
-                (0, "")
-            }
+            Kind::Escape => match escape(rest.get(plain..).unwrap_or_default()) {
+                (length, true) => (length, "\\ufffd"),
+                (length, false) => {
+                    at += length - 1;
+                    (0, "")
+                }
+            },
             Kind::Open => {
                 depth += 1;
                 if depth > depth_limit {
@@ -104,6 +108,21 @@ const fn kinds(special: &[(u8, Kind)]) -> [Kind; 256] {
     table
 }
 
+/// How long the escape at the front is, and whether it is half of a surrogate pair: no character, and many readers
+/// refuse the whole text for it. It becomes U+FFFD, as whenever such a string is written as UTF-8.
+fn escape(bytes: &[u8]) -> (usize, bool) {
+    let unit = |from: usize| {
+        let escape = bytes.get(from..from + 6)?.strip_prefix(b"\\u")?;
+        u16::from_str_radix(std::str::from_utf8(escape).ok()?, 16).ok()
+    };
+    match (unit(0), unit(6)) {
+        (Some(0xD800..=0xDBFF), Some(0xDC00..=0xDFFF)) => (12, false),
+        (Some(0xD800..=0xDFFF), _) => (6, true),
+        (Some(_), _) => (6, false),
+        (None, _) => (2, false),
+    }
+}
+
 /// How many bytes at the front are a line end to some readers, and what stands for them.
 fn line_break(bytes: &[u8]) -> (usize, &'static str) {
     match bytes {
@@ -168,6 +187,21 @@ mod tests {
             "\"a\\u2028b\\u2029c\\u0085d\u{2030}é\""
         );
         assert_eq!(quoted("a\u{2028}\n"), "\"a\\u2028\\n\"");
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_is_replaced_and_a_whole_one_stays() {
+        for (text, expected) in [
+            (r#""\ud83d\ude00""#, r#""\ud83d\ude00""#),
+            (r#""\ud83d""#, r#""\ufffd""#),
+            (r#""\ude00x""#, r#""\ufffdx""#),
+            (r#""\ud83d\u0041""#, r#""\ufffd\u0041""#),
+            (r#""\ud83d\ud83d\ude00""#, r#""\ufffd\ud83d\ude00""#),
+            (r#""\\ud83d""#, r#""\\ud83d""#),
+        ] {
+            assert_eq!(compact(text).unwrap(), expected);
+            assert!(serde_json::from_str::<Value>(expected).is_ok());
+        }
     }
 
     #[test]

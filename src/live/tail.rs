@@ -17,6 +17,9 @@ const PIECE_BYTES: usize = 64 * 1024;
 /// Events that are asked for at a time while catching up.
 const PAGE_EVENTS: u64 = 500;
 
+/// Bytes that are asked for at a time: what a client that stalls holds in memory.
+const PAGE_BYTES: u64 = 256 * 1024;
+
 /// What a client wants to follow.
 #[derive(Clone, Debug, Default)]
 pub struct Wish {
@@ -128,7 +131,7 @@ impl Tail {
             return None;
         }
         let limit = self.query.last.unwrap_or_else(|| self.left.unwrap_or(PAGE_EVENTS).min(PAGE_EVENTS));
-        Some(page::Query { after: self.cursor, limit, ..self.query.clone() })
+        Some(page::Query { after: self.cursor, limit, max_bytes: Some(PAGE_BYTES), ..self.query.clone() })
     }
 
     /// True when nothing more will be sent.

@@ -99,16 +99,11 @@ impl Sql for Database {
         params: &[Param],
         first: u64,
         max_count: u64,
-        max_bytes: u64,
     ) -> Result<Joined<String>, Failure> {
-        let (mut lines, mut bytes) = (Vec::new(), 0);
+        let mut lines = Vec::new();
         for row in self.run(statement, params)? {
-            bytes += row.number(2);
-            if !lines.is_empty() && bytes > max_bytes {
-                break;
-            }
             let offsets = row.number(0) + 1 - row.number(1)..;
-            let wanted = row.text(3).split(SEPARATOR).zip(offsets).filter(|(_, offset)| *offset >= first);
+            let wanted = row.text(2).split(SEPARATOR).zip(offsets).filter(|(_, offset)| *offset >= first);
             lines.extend(wanted.map(|(line, _)| line.to_owned()));
         }
         lines.truncate(usize::try_from(max_count).unwrap());
