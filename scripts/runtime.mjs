@@ -11,21 +11,24 @@ import { end, spawnTied } from "./runtime/processes.mjs";
  * @param {string} [options.persistTo] where streams are kept; without it they are gone afterwards
  * @param {Record<string, string>} [options.vars] the Worker's TAILRACE_… variables; none of them: open
  * @param {"inherit" | "ignore"} [options.logs] what becomes of the Worker's console
- * @returns {Promise<{url: string, pid: number, stop(): Promise<void>, kill(): Promise<void>}>} `stop` ends it in good
- *   order; `kill` is a kill -9 of the runtime
+ * @returns {Promise<{url: string, pid: number, stop(): Promise<void>, kill(): Promise<void>,
+ *   evict(path: string): Promise<void>}>} `stop` ends it in good order; `kill` is a kill -9 of the runtime; `evict` puts
+ *   the object of one stream to sleep
  */
 export async function start({ build = inProject("build"), port = 0, persistTo, vars = {}, logs = "inherit" } = {}) {
-  const args = ["--build", build, "--port", String(port)];
+  const args = ["--build", build, "--port", String(port), "--until-stdin-closes"];
   if (persistTo) args.push("--persist-to", persistTo);
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("TAILRACE_")));
   const child = spawnTied(inProject("scripts", "runtime", "serve.mjs"), args, {
     env: { ...env, ...vars },
-    stdio: ["ignore", "pipe", logs],
+    stdio: ["pipe", "pipe", logs],
   });
+  const lines = createInterface(child.stdout);
+  const line = () => new Promise((resolve) => lines.once("line", (text) => resolve(JSON.parse(text))));
   const url = await new Promise((resolve, reject) => {
     child.once("error", reject);
     child.once("exit", (code, signal) => reject(new Error(`the runtime ended while it started (${signal ?? code})`)));
-    createInterface(child.stdout).once("line", (line) => resolve(JSON.parse(line).url));
+    line().then((started) => resolve(started.url));
   });
   const gone = new Promise((resolve) => child.once("exit", resolve));
   return {
@@ -35,6 +38,11 @@ export async function start({ build = inProject("build"), port = 0, persistTo, v
     async kill() {
       child.kill("SIGKILL");
       await gone;
+    },
+    async evict(path) {
+      const evicted = line();
+      child.stdin.write(`evict ${path}\n`);
+      await evicted;
     },
   };
 }

@@ -40,7 +40,13 @@ async function builds() {
   return folder;
 }
 
-const jsTests = () => files("tests/clients/**/*.test.mjs", "scripts/**/*.test.mjs", "sdk/typescript/**/*.test.mjs");
+const jsTests = () =>
+  files(
+    "tests/clients/**/*.test.mjs",
+    "tests/runtime/**/*.test.mjs",
+    "scripts/**/*.test.mjs",
+    "sdk/typescript/**/*.test.mjs",
+  );
 
 /** @type {{name: string, about: string, exists(): boolean, run(): Promise<number>}[]} */
 export const suites = [

@@ -4,8 +4,9 @@
 //
 // TAILRACE_… variables of the environment become the Worker's. When it answers, one line is written to
 // stdout: {"url": "http://127.0.0.1:PORT"}. It ends on SIGTERM or SIGINT; SIGKILL ends workerd with it. All that
-// the Worker logs goes to stderr.
+// the Worker logs goes to stderr. With --until-stdin-closes it takes commands there; see `obey`.
 import path from "node:path";
+import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
 import { Miniflare, convertV4MiniflareOptions } from "miniflare";
 import { unstable_getMiniflareWorkerOptions as workerOptionsOf } from "wrangler";
@@ -59,11 +60,27 @@ await main(async () => {
   };
   process.on("SIGTERM", stop);
   process.on("SIGINT", stop);
-  if (values["until-stdin-closes"]) process.stdin.resume().once("end", stop).once("close", stop);
+  if (values["until-stdin-closes"]) {
+    const lines = createInterface(process.stdin);
+    lines.on("line", (line) => obey(miniflare, line));
+    lines.once("close", stop);
+  }
 
   const url = (await ready(miniflare)).origin;
   process.stdout.write(`${JSON.stringify({ url })}\n`);
 });
+
+/** `evict /path`: the object of that stream is put to sleep as the platform does it, its sockets stay open. */
+async function obey(miniflare, line) {
+  const [command, name] = line.split(" ");
+  if (command !== "evict") return;
+  try {
+    await miniflare.unsafeEvictDurableObject("tailrace", "Stream", { name, webSockets: "hibernate" });
+  } catch (error) {
+    if (!/not currently running/.test(error.message)) throw error;
+  }
+  process.stdout.write(`${JSON.stringify({ evicted: name })}\n`);
+}
 
 /** Without workerd there is nothing to wait for; miniflare alone would keep this process alive. */
 async function ready(miniflare) {
