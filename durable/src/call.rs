@@ -1,8 +1,8 @@
 //! Every call that reaches a stream's object: a text in, an [`Answer`] out. What changed goes to those who follow live.
 
 use serde_json::{Value, json};
-use tailrace_model::event::push_line;
 use tailrace_model::limits;
+use tailrace_model::line::push_line;
 use tailrace_model::problem::Problem;
 use tailrace_model::time::to_rfc3339;
 

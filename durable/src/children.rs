@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tailrace_model::cause::{Cause, Origin};
-use tailrace_model::event::{Fragment, StoredEvent};
 use tailrace_model::json as json_text;
 use tailrace_model::limits;
+use tailrace_model::line::{Fragment, StoredEvent};
 use tailrace_model::time::Millis;
 
 use crate::commit::{Committed, Entry, Kind, commit};

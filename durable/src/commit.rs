@@ -3,22 +3,22 @@
 //! [`commit`] is all of it. Its caller opened a transaction and rolls it back if this fails; nothing in memory is
 //! changed before everything is written.
 
+mod next;
+
 use std::collections::HashMap;
 
-use serde_json::json;
 use tailrace_model::Problem;
 use tailrace_model::cause::{Cause, Origin};
 use tailrace_model::control::Control;
-use tailrace_model::event::{self, Fragment, StoredEvent};
 use tailrace_model::limits;
-use tailrace_model::state::{ControlState, Part};
-use tailrace_model::time::{Millis, to_rfc3339};
+use tailrace_model::line::{self, StoredEvent};
 use tailrace_model::types;
 
 use crate::log::{Drafts, Place};
 use crate::sql::Sql;
-use crate::stream::{Life, Moment, Stream};
-use crate::{Failure, breaker, children, control, keys, log, schema};
+use crate::stream::{Moment, Stream};
+use crate::{Failure, children, control, keys, log, schema};
+use next::Next;
 
 /// On whose account something is appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,7 +179,7 @@ fn check<S: Sql>(stream: &Stream<S>, kind: Kind, entries: &[Entry], next: &mut N
                 continue;
             }
             if let Some(&first) = in_batch.get(key) {
-                let content = |entry: &Entry| event::content_of_fragment(&entry.fragment);
+                let content = |entry: &Entry| line::content_of_fragment(&entry.fragment);
                 if entries.get(first).and_then(content) != content(entry) {
                     return Err(Problem::IdempotencyConflict { offset: offset_of(&verdicts, first, stream) }.into());
                 }
@@ -227,7 +227,7 @@ fn same_content<S: Sql>(stream: &Stream<S>, kind: Kind, entry: &Entry, first: u6
     }
     let stored = log::event_at(&stream.sql, first)?;
     let stored = stored.as_ref().and_then(|stored| StoredEvent::parse(&stored.line).ok());
-    let same = match (stored, event::content_of_fragment(&entry.fragment)) {
+    let same = match (stored, line::content_of_fragment(&entry.fragment)) {
         (Some(stored), Some((event_type, payload))) => {
             stored.event_type == event_type && stored.payload.get() == payload
         }
@@ -251,7 +251,7 @@ pub(crate) fn resolve<S: Sql>(stream: &Stream<S>, origin: Option<&Origin>) -> Re
 }
 
 fn read_control(entry: &Entry) -> Option<Control> {
-    let (event_type, payload) = event::content_of_fragment(&entry.fragment)?;
+    let (event_type, payload) = line::content_of_fragment(&entry.fragment)?;
     Control::read(&event_type, &payload)
 }
 
@@ -277,206 +277,4 @@ fn offset_of<S: Sql>(verdicts: &[Verdict], index: usize, stream: &Stream<S>) -> 
     }
     let before = verdicts.iter().take(index).filter(|it| matches!(it, Verdict::Append(_))).count();
     stream.head().max(1) + 1 + before as u64
-}
-
-/// The stream as it will be once the commit stands.
-struct Next {
-    at: Millis,
-    created_at: String,
-    /// Set by the first control event: most commits have none.
-    changed: Option<ControlState>,
-    unborn: ControlState,
-    generation: String,
-    parts: Vec<Part>,
-    controls: Vec<(u64, Control)>,
-    drafts: Drafts,
-    /// The offset of the last line made.
-    head: u64,
-    /// Counted events of this commit, since the window last began anew.
-    events: u64,
-    /// The window begins anew with this commit.
-    anew: bool,
-    counted: u64,
-    hooks: u64,
-}
-
-impl Next {
-    fn after<S: Sql>(stream: &Stream<S>, now: Moment) -> Self {
-        let life = stream.life.as_ref();
-        let at = life.map_or(now.at, |life| now.at.max(life.last_at));
-        Self {
-            at,
-            created_at: to_rfc3339(at),
-            changed: None,
-            unborn: ControlState::default(),
-            generation: String::new(),
-            parts: Vec::new(),
-            controls: Vec::new(),
-            drafts: Drafts::default(),
-            head: stream.head(),
-            events: 0,
-            anew: false,
-            counted: 0,
-            hooks: 0,
-        }
-    }
-
-    fn count(&mut self) {
-        self.events += 1;
-    }
-
-    fn state<'a, S: Sql>(&'a self, stream: &'a Stream<S>) -> &'a ControlState {
-        let before = stream.life.as_ref().map_or(&self.unborn, |life| &life.state);
-        self.changed.as_ref().unwrap_or(before)
-    }
-
-    fn apply<S: Sql>(&mut self, stream: &Stream<S>, offset: u64, control: Control) -> Result<(), Failure> {
-        let mut state = match self.changed.take() {
-            Some(state) => state,
-            None => self.state(stream).clone(),
-        };
-        let parts = state.apply(offset, self.at, &control)?;
-        self.changed = Some(state);
-        for part in parts {
-            if !self.parts.contains(part) {
-                self.parts.push(*part);
-            }
-        }
-        if matches!(control, Control::Resumed { .. } | Control::BreakerConfigured { .. }) {
-            self.anew = true;
-            self.events = 0;
-        }
-        self.controls.push((offset, control));
-        Ok(())
-    }
-
-    /// Begins a new life: its first event.
-    fn birth<S: Sql>(&mut self, stream: &Stream<S>, now: Moment) -> Result<(), Failure> {
-        self.generation = now.short_name();
-        let payload = json!({"path": stream.path().as_str(), "generation": self.generation}).to_string();
-        self.system_line(stream, "stream.created", &payload)?;
-        // Controls of this commit were applied while checking; who the stream is does not touch them.
-        self.apply(stream, 1, Control::Created { path: stream.path().to_string(), generation: self.generation.clone() })
-    }
-
-    fn system_line<S: Sql>(&mut self, stream: &Stream<S>, event_type: &str, payload: &str) -> Result<Place, Failure> {
-        let fragment = Fragment { event_type, payload, metadata: None, system: None, key: None }.to_text()?;
-        self.push(stream, event_type, None, &fragment, None)
-    }
-
-    fn line<S: Sql>(&mut self, stream: &Stream<S>, entry: &Entry, cause: Option<&Cause>) -> Result<Place, Failure> {
-        self.push(stream, &entry.event_type, entry.raw.as_deref(), &entry.fragment, cause)
-    }
-
-    fn push<S: Sql>(
-        &mut self,
-        stream: &Stream<S>,
-        event_type: &str,
-        raw: Option<&str>,
-        fragment: &str,
-        cause: Option<&Cause>,
-    ) -> Result<Place, Failure> {
-        let place = self.drafts.push(event_type, raw, |out| {
-            event::push_line(out, Some(self.head + 1), fragment, cause, stream.quoted_path(), &self.created_at);
-        });
-        if place.len() > limits::EVENT_BYTES {
-            return Err(Problem::TooLarge { what: "an event in bytes", limit: limits::EVENT_BYTES }.into());
-        }
-        self.head += 1;
-        Ok(place)
-    }
-
-    /// Lets the breaker see the commit. If it brings the window above the limit it stands, and pauses the stream.
-    fn observe<S: Sql>(&mut self, stream: &mut Stream<S>, kind: Kind) -> Result<bool, Failure> {
-        let breaker = self.state(stream).breaker;
-        if kind == Kind::Client {
-            self.counted = breaker::weight(&breaker, self.events);
-        }
-        let before = match stream.life.as_mut() {
-            Some(life) if !self.anew => {
-                life.window.slide(self.at, breaker.window_ms);
-                life.window.counted()
-            }
-            _ => 0,
-        };
-        let observed = before + self.counted;
-        let Some(limit) = breaker.limit.filter(|limit| observed > *limit && self.state(stream).paused.is_none()) else {
-            return Ok(false);
-        };
-        let window_ms = breaker.window_ms;
-        let payload = json!({
-            "reason": format!("circuit breaker: {observed} events in {window_ms} ms"),
-            "breaker": {"limit": limit, "windowMs": window_ms, "observed": observed},
-        })
-        .to_string();
-        self.system_line(stream, "stream.paused", &payload)?;
-        if let Some(control) = Control::read("stream.paused", &payload) {
-            self.apply(stream, self.head, control)?;
-        }
-        Ok(true)
-    }
-
-    fn claims<'a>(&self, entries: &'a [Entry], places: &[Option<Place>]) -> Vec<(&'a str, u64)> {
-        let mut offset = self.first_appended(places);
-        let mut claims = Vec::new();
-        for (entry, place) in entries.iter().zip(places) {
-            if place.is_some() {
-                if let Some(key) = entry.key.as_deref() {
-                    claims.push((key, offset));
-                }
-                offset += 1;
-            }
-        }
-        claims
-    }
-
-    /// The offset of the first appended entry: a birth stands before it, a tripped breaker behind the last.
-    fn first_appended(&self, places: &[Option<Place>]) -> u64 {
-        let appended = places.iter().flatten().count() as u64;
-        let pauses = u64::from(
-            matches!(self.controls.last(), Some((offset, Control::Paused { breaker: Some(_), .. })) if *offset == self.head),
-        );
-        self.head + 1 - appended - pauses
-    }
-
-    fn events<S: Sql>(
-        &self,
-        stream: &Stream<S>,
-        verdicts: &[Verdict],
-        places: &[Option<Place>],
-    ) -> Result<Vec<Appended>, Failure> {
-        let mut offset = self.first_appended(places);
-        let mut events: Vec<Appended> = Vec::with_capacity(verdicts.len());
-        for (verdict, place) in verdicts.iter().zip(places) {
-            events.push(match (verdict, place) {
-                (Verdict::Append(_), Some(place)) => {
-                    offset += 1;
-                    Appended { offset: offset - 1, line: Line::Made(*place), duplicate: false }
-                }
-                (Verdict::Repeats(first), _) => {
-                    let first = events.get(*first).cloned();
-                    let first = first.ok_or_else(|| Failure::Storage("a repeat before its first".to_owned()))?;
-                    Appended { duplicate: true, ..first }
-                }
-                (Verdict::DuplicateOf(first), _) => stored_duplicate(stream, *first)?,
-                (Verdict::Append(_), None) => return Err(Failure::Storage("an event without a line".to_owned())),
-            });
-        }
-        Ok(events)
-    }
-
-    fn install<S: Sql>(self, stream: &mut Stream<S>) -> Drafts {
-        let life = stream.life.get_or_insert_with(Life::default);
-        life.head = self.head;
-        life.last_at = self.at;
-        if let Some(state) = self.changed {
-            life.state = state;
-        }
-        if self.anew {
-            life.window.clear();
-        }
-        life.window.slide(self.at, life.state.breaker.window_ms);
-        life.window.add(self.at, self.counted, self.hooks);
-        self.drafts
-    }
 }

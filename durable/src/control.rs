@@ -1,7 +1,7 @@
 //! The control state as rows, now and after any past offset.
 
 use tailrace_model::control::Control;
-use tailrace_model::event::StoredEvent;
+use tailrace_model::line::StoredEvent;
 use tailrace_model::state::{ControlState, Part};
 
 use crate::Failure;

@@ -1,7 +1,7 @@
 //! How events lie in rows: one commit is one row, up to 1 MiB of it; what is larger takes a row per MiB.
 
-use tailrace_model::event::type_of_line;
 use tailrace_model::limits;
+use tailrace_model::line::type_of_line;
 use tailrace_model::time::Millis;
 
 use crate::Failure;

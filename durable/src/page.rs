@@ -2,8 +2,8 @@
 //! a filter applies, are lines looked at.
 
 use serde::{Deserialize, Serialize};
-use tailrace_model::event::StoredEvent;
 use tailrace_model::limits;
+use tailrace_model::line::StoredEvent;
 use tailrace_model::time::Millis;
 use tailrace_model::types::TypeFilter;
 

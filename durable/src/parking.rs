@@ -4,9 +4,9 @@
 use serde_json::json;
 use tailrace_model::Problem;
 use tailrace_model::cause::{Cause, Origin};
-use tailrace_model::event::Fragment;
 use tailrace_model::hook::RECEIVED;
 use tailrace_model::limits;
+use tailrace_model::line::Fragment;
 use tailrace_model::time::Millis;
 
 use crate::Failure;

@@ -1,7 +1,7 @@
 //! The exact bytes of hooks. Large ones come in parts, before the event that names them; they are seen only through it.
 
-use tailrace_model::event::StoredEvent;
 use tailrace_model::hook;
+use tailrace_model::line::StoredEvent;
 use tailrace_model::problem::Problem;
 
 use crate::obligation::{self, Kind};

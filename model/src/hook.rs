@@ -8,9 +8,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use crate::event::Fragment;
 use crate::json;
 use crate::limits;
+use crate::line::Fragment;
 
 /// The type of the event that a request becomes.
 pub const RECEIVED: &str = "webhook.received";

@@ -4,7 +4,8 @@
 //! | module | what it knows |
 //! |---|---|
 //! | [`path`] | where a stream lives: `/support/anna` |
-//! | [`event`] | what a client may send, and the text of a stored event |
+//! | [`event`] | what a client may send |
+//! | [`line`] | the text of a stored event |
 //! | [`body`] | what an append's body is: an event, a batch, or something foreign |
 //! | [`cause`] | why an event was written, and how far the chain has come |
 //! | [`types`] | event types: the reserved ones, their powers, and globs over them |
@@ -24,6 +25,7 @@ pub mod event;
 pub mod hook;
 pub mod json;
 pub mod limits;
+pub mod line;
 pub mod path;
 pub mod problem;
 pub mod state;

@@ -4,7 +4,7 @@
 use tailrace_durable::page;
 use tailrace_durable::wire::Frame;
 use tailrace_model::cursor::Cursor;
-use tailrace_model::event::type_of_line;
+use tailrace_model::line::type_of_line;
 use tailrace_model::time::Millis;
 use tailrace_model::types::TypeFilter;
 
