@@ -5,9 +5,6 @@ import { DurableObject } from "cloudflare:workers";
 import { StreamCore } from "../build/index.js";
 import { Database } from "./database.js";
 
-/** Connections that follow one stream live, at most. The same number stands in model/src/limits.rs. */
-const LIVE_READERS = 1000;
-
 /** After a failed alarm it rings again, well before the platform gives up on it. */
 const ALARM_AGAIN_MS = 5_000;
 
@@ -95,8 +92,8 @@ export class Stream extends DurableObject {
 
   /** Opens the socket on which a front Worker follows this stream. It hibernates: an idle reader costs nothing. */
   #connect() {
-    if (this.ctx.getWebSockets().length >= LIVE_READERS) return new Response(null, { status: 503 });
-    const hello = this.#ask((core) => core.hello());
+    const hello = this.#ask((core) => core.hello(this.ctx.getWebSockets().length));
+    if (hello === undefined) return new Response(null, { status: 503 });
     const [client, server] = Object.values(new WebSocketPair());
     this.ctx.acceptWebSocket(server);
     server.send(hello);

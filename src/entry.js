@@ -5,7 +5,7 @@ import { follow, poll, readPage } from "./live.js";
 export { Stream } from "../durable/stream.js";
 
 /** An append of at most this size is read whole; the longer way takes what is larger piece by piece. */
-const WHOLE_BYTES = 8 << 20;
+const WHOLE_BYTES = Front.wholeBytes();
 
 const OK = "200\n\n";
 const JSON_HEADERS = { "content-type": "application/json" };

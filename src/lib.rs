@@ -27,7 +27,7 @@ pub mod tree;
 use std::panic::AssertUnwindSafe;
 
 use js_sys::{Array, JsString, Promise};
-use tailrace_model::{Problem, StreamPath};
+use tailrace_model::{Problem, StreamPath, limits};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::future_to_promise;
 
@@ -133,6 +133,13 @@ impl Front {
             Ok(prepared.into_iter().collect::<Array>().into())
         };
         prepare().or_else(|problem: Problem| finish(&config, http::problem(&problem)).map(JsValue::from))
+    }
+
+    /// The largest body that [`Self::prepare_append`] takes.
+    #[must_use]
+    #[wasm_bindgen(js_name = wholeBytes)]
+    pub fn whole_bytes() -> usize {
+        limits::BATCH_BYTES
     }
 
     /// Lets pages of other sites read an answer.

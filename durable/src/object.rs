@@ -2,7 +2,7 @@
 //! that change anything are called inside a transaction, which an exception rolls back.
 
 use js_sys::{Array, JsString, Uint8Array};
-use tailrace_model::StreamPath;
+use tailrace_model::{StreamPath, limits};
 use wasm_bindgen::prelude::*;
 
 use crate::obligation::Call;
@@ -108,10 +108,12 @@ impl StreamCore {
         self.stream.followed = followed;
     }
 
-    /// The first frame of a connection.
+    /// The first frame of a connection; `undefined` when `readers` follow already and no more may.
     #[must_use]
-    pub fn hello(&self) -> String {
-        Frame::Hello { head: self.stream.head(), generation: self.stream.generation().map(str::to_owned) }.to_text()
+    pub fn hello(&self, readers: usize) -> Option<String> {
+        let hello =
+            || Frame::Hello { head: self.stream.head(), generation: self.stream.generation().map(str::to_owned) };
+        (readers < limits::LIVE_READERS).then(|| hello().to_text())
     }
 
     /// The next frame to send to those who follow live.
