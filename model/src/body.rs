@@ -60,8 +60,10 @@ fn understand_object(text: &str, writer: Writer) -> Result<Body, Problem> {
 fn understand_lines(text: &str, writer: Writer) -> Result<Body, Problem> {
     let mut lines = text.split('\n').map(|line| line.trim_matches(WHITE_SPACE)).filter(|line| !line.is_empty());
     let first = lines.next().and_then(|line| serde_json::from_str::<Envelope>(line).ok());
-    let Some(Ok(first)) = first.map(|envelope| envelope.into_event(writer)) else {
-        return Ok(foreign("the body is not JSON"));
+    let first = match first.map(|envelope| envelope.into_event(writer)) {
+        Some(Ok(first)) => first,
+        Some(Err(Rejected::Refused(problem))) => return Err(problem),
+        Some(Err(Rejected::Foreign { .. })) | None => return Ok(foreign("the body is not JSON")),
     };
     let mut batch = Batch::new(writer);
     batch.push_event(first)?;
@@ -225,6 +227,8 @@ mod tests {
                 other => panic!("{text}: {other:?}"),
             }
         }
+        let first = read("{\"type\":\"stream.paused\",\"payload\":{\"x\":1}}\n{\"type\":\"a\"}");
+        assert_eq!(first.unwrap_err().code().name, "invalid_control_event");
         let control = read(r#"[{"type":"a"},{"type":"stream.paused","payload":{"x":1}}]"#);
         assert_eq!(control.unwrap_err().code().name, "invalid_control_event");
     }

@@ -88,7 +88,8 @@ pub fn origin(here: &StreamPath, inherited: Option<&Cause>, named: Option<&Named
     match (inherited, named) {
         (None, None) => None,
         (Some(inherited), _) => {
-            let crossed = u32::from(inherited.stream_path != here.as_str());
+            let elsewhere = named_path.is_some_and(|named| named != here);
+            let crossed = u32::from(elsewhere || inherited.stream_path != here.as_str());
             Some(Origin::Known(Cause {
                 stream_path: named_path.map_or_else(|| inherited.stream_path.clone(), ToString::to_string),
                 offset: named.map_or(inherited.offset, |named| named.offset),

@@ -110,11 +110,45 @@ impl<'de> Visitor<'de> for EnvelopeVisitor {
                     continue;
                 }
             };
-            if slot.replace(value).is_some() {
+            if slot.is_some() {
                 envelope.odd.get_or_insert_with(|| field.name().to_owned());
+            }
+            // Some languages write what is not given as null.
+            if value.get() != "null" || matches!(field, Field::Payload | Field::Type | Field::Event) {
+                *slot = Some(value);
             }
         }
         Ok(envelope)
+    }
+}
+
+/// The key of the system's own metadata.
+const SYSTEM_KEY: &str = "tailrace";
+
+/// The members of an object in their order, doubled names and all.
+struct Members<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MembersVisitor)
+    }
+}
+
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members<'de>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+        let mut members = Vec::new();
+        while let Some(member) = map.next_entry()? {
+            members.push(member);
+        }
+        Ok(Members(members))
     }
 }
 
@@ -189,8 +223,13 @@ impl Envelope<'_> {
         if let (Some(inner), true) = (self.event, self.is_only_event()) {
             let inner: Envelope =
                 serde_json::from_str(inner.get()).map_err(|_| foreign("event", "should be a JSON object"))?;
-            return inner.into_event(writer);
+            // One level only: in there, a field `event` is one that events do not have.
+            return inner.finish(writer);
         }
+        self.finish(writer)
+    }
+
+    fn finish(self, writer: Writer) -> Result<NewEvent, Rejected> {
         let event_type: Option<Cow<str>> = self.event_type.and_then(|raw| string(raw.get()));
         self.build(event_type.as_deref(), writer).map_err(|rejected| match (rejected, event_type) {
             // A malformed command must not be kept as a stranger's body, as if it had been obeyed.
@@ -233,7 +272,7 @@ impl Envelope<'_> {
             Some(raw) => Some(raw.get().parse::<u64>().map_err(|_| foreign("offset", "should be an integer"))?),
         };
         let cause = self.read_cause()?;
-        let metadata = self.read_metadata()?;
+        let (metadata, system) = self.read_metadata(writer)?;
         types::check_form(event_type)?;
         let payload = self.payload.map_or("{}", RawValue::get);
 
@@ -249,11 +288,11 @@ impl Envelope<'_> {
         } else {
             Cow::Borrowed(event_type)
         };
-        let origin = writer.import.then(|| self.origin());
+        let origin = writer.import.then(|| self.origin(system));
         let fragment = Fragment {
             event_type: &stored_type,
             payload,
-            metadata,
+            metadata: metadata.as_deref(),
             system: system_metadata(writer.by, origin.as_deref()),
             key: key.as_deref(),
         };
@@ -303,40 +342,38 @@ impl Envelope<'_> {
         Ok(Some(NamedCause { stream_path, offset: named.offset }))
     }
 
-    /// The client's metadata, without what belongs to the system.
-    fn read_metadata(&self) -> Result<Option<&str>, Rejected> {
-        #[derive(Deserialize)]
-        struct System<'a> {
-            #[serde(borrow)]
-            tailrace: Option<&'a RawValue>,
-        }
-        let Some(raw) = self.metadata else { return Ok(None) };
+    /// The client's metadata as text, and apart from it what an imported event's system said about it.
+    fn read_metadata(&self, writer: Writer) -> Result<(Option<Cow<'_, str>>, Option<&RawValue>), Rejected> {
+        let Some(raw) = self.metadata else { return Ok((None, None)) };
         if !raw.get().starts_with('{') {
             return Err(foreign("metadata", "should be a JSON object"));
         }
         if raw.get().len() > limits::METADATA_BYTES {
             return Err(Problem::TooLarge { what: "metadata in bytes", limit: limits::METADATA_BYTES }.into());
         }
-        let system: System =
-            serde_json::from_str(raw.get()).map_err(|_| foreign("metadata", "its keys should be unique"))?;
-        if system.tailrace.is_some() && self.stream_path.is_none() {
-            return Err(Problem::InvalidControlEvent {
-                field: "metadata.tailrace".into(),
-                detail: "this key is the system's".into(),
-            }
-            .into());
+        let members: Members =
+            serde_json::from_str(raw.get()).map_err(|_| foreign("metadata", "should be a JSON object"))?;
+        let Some((_, system)) = members.0.iter().find(|(name, _)| name == SYSTEM_KEY) else {
+            return Ok((Some(Cow::Borrowed(raw.get())), None));
+        };
+        if !writer.import {
+            let detail = "this key is the system's".to_owned();
+            return Err(Problem::InvalidControlEvent { field: "metadata.tailrace".into(), detail }.into());
         }
-        Ok(Some(raw.get()))
+        let own = members.0.iter().filter(|(name, _)| name != SYSTEM_KEY);
+        let own: Vec<String> = own.map(|(name, value)| format!("{}:{}", json::quoted(name), value.get())).collect();
+        Ok(((!own.is_empty()).then(|| Cow::Owned(format!("{{{}}}", own.join(",")))), Some(system)))
     }
 
     /// Where an imported event stood: `{"offset":…,"streamPath":…,"createdAt":…,"cause":…}`.
-    fn origin(&self) -> String {
+    fn origin(&self, system: Option<&RawValue>) -> String {
         let mut out = String::from("{");
         for (name, value) in [
             ("offset", self.offset),
             ("streamPath", self.stream_path),
             ("createdAt", self.created_at),
             ("cause", self.cause),
+            (SYSTEM_KEY, system),
         ] {
             if let Some(value) = value {
                 let separator = if out.len() > 1 { "," } else { "" };
@@ -441,6 +478,7 @@ mod tests {
             r#"{"type":"tool.requested","metadata":5}"#,
             r#"{"type":"breaker.configured","payload":{"limit":"many"}}"#,
             r#"{"type":"m","metadata":{"tailrace":{}}}"#,
+            r#"{"type":"m","metadata":{"tailrace":null}}"#,
         ] {
             assert_eq!(refused(text).code().name, "invalid_control_event", "{text}");
         }
@@ -449,6 +487,30 @@ mod tests {
             assert_eq!(refused(text).code().name, "reserved_type", "{text}");
         }
         assert_eq!(refused(r#"{"type":"a\r\nb"}"#).code().name, "invalid_event");
+    }
+
+    #[test]
+    fn an_event_is_unwrapped_once() {
+        let nested = format!("{}{}{}", r#"{"event":"#.repeat(5_000), r#"{"type":"a"}"#, "}".repeat(5_000));
+        assert_eq!(foreign_field(&nested), "type");
+    }
+
+    #[test]
+    fn what_is_given_as_null_is_not_given() {
+        let new =
+            event(r#"{"type":"m","payload":null,"metadata":null,"idempotencyKey":null,"offset":null,"cause":null}"#);
+        assert_eq!(new.unwrap().fragment, r#""type":"m","payload":null"#);
+    }
+
+    #[test]
+    fn what_the_system_said_elsewhere_is_part_of_where_an_event_comes_from() {
+        let text = r#"{"type":"m","metadata":{"tailrace":{"by":"x"},"k":1}}"#;
+        let writer = Writer { by: None, import: true };
+        let new = serde_json::from_str::<Envelope>(text).unwrap().into_event(writer).unwrap();
+        assert_eq!(
+            new.fragment,
+            r#""type":"m","payload":{},"metadata":{"k":1,"tailrace":{"origin":{"tailrace":{"by":"x"}}}}"#
+        );
     }
 
     #[test]

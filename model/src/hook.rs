@@ -226,8 +226,9 @@ fn headers_to_json(headers: &[(String, String)]) -> String {
     let members: Vec<String> = headers
         .iter()
         .map(|(name, value)| {
-            let value = if is_secret_header(name) { REDACTED } else { value };
-            format!("{}:{}", json::quoted(name), json::quoted(value))
+            // Some headers repeat the URL of the request, and what is secret in it.
+            let value = if is_secret_header(name) { REDACTED.to_owned() } else { redact_url(value) };
+            format!("{}:{}", json::quoted(name), json::quoted(&value))
         })
         .collect();
     format!("{{{}}}", members.join(","))
@@ -235,26 +236,29 @@ fn headers_to_json(headers: &[(String, String)]) -> String {
 
 /// Headers that are a secret themselves. A signature is none: it is worth nothing without the key, and proves the body.
 fn is_secret_header(name: &str) -> bool {
-    const EXACT: &[&str] = &["authorization", "proxy-authorization", "cookie", "set-cookie", "authentication"];
-    EXACT.contains(&name) || (!name.contains("signature") && is_secret_name(name))
+    const SIGNED: &[&str] = &["signature", "idempotency-key", "sec-websocket-key"];
+    let is_signed = SIGNED.iter().any(|part| name.contains(part));
+    name.contains("cookie") || (!is_signed && is_secret_name(name))
 }
 
 /// Names under which senders hand over static credentials: `X-Gitlab-Token`, `X-Api-Key`, `access_token` …
 fn is_secret_name(name: &str) -> bool {
     const PARTS: &[&str] =
-        &["token", "secret", "password", "passwd", "apikey", "api-key", "api_key", "credential", "auth-key"];
+        &["token", "secret", "passw", "apikey", "credential", "authoriz", "authentic", "bearer", "session", "jwt"];
+    const LAST_WORDS: &[&str] = &["key", "auth", "pass", "pwd"];
     let name = name.to_ascii_lowercase();
     PARTS.iter().any(|part| name.contains(part))
+        || name.rsplit(['-', '_', '.']).next().is_some_and(|word| LAST_WORDS.contains(&word))
 }
 
 /// The URL without user information and without the parameters that are secrets.
 fn redact_url(url: &str) -> String {
-    let (url, _) = url.split_once('#').unwrap_or((url, ""));
     let Some((base, query)) = url.split_once('?') else { return url.to_owned() };
+    let (query, _) = query.split_once('#').unwrap_or((query, ""));
     let is_kept = |pair: &&str| {
         let name =
             form_urlencoded::parse(pair.as_bytes()).next().map(|(name, _)| name.into_owned()).unwrap_or_default();
-        !(name == "key" || name == "auth" || name == "authorization" || is_secret_name(&name))
+        !is_secret_name(&name)
     };
     let kept: Vec<&str> = query.split('&').filter(is_kept).collect();
     if kept.is_empty() { base.to_owned() } else { format!("{base}?{}", kept.join("&")) }
@@ -271,6 +275,9 @@ mod tests {
             ("content-type".to_owned(), content_type.to_owned()),
             ("x-api-key".to_owned(), "canary".to_owned()),
             ("x-hub-signature-256".to_owned(), "sha256=ab".to_owned()),
+            ("referer".to_owned(), "http://h/hooks/a?KEY=canary&y=2".to_owned()),
+            ("x-functions-key".to_owned(), "canary".to_owned()),
+            ("user-agent".to_owned(), "who? me".to_owned()),
         ];
         let request = Request {
             method: "POST",
@@ -310,6 +317,8 @@ mod tests {
         assert_eq!(payload["headers"]["x-api-key"], REDACTED);
         assert_eq!(payload["headers"]["x-hub-signature-256"], "sha256=ab");
         assert_eq!(payload["url"], "http://h/hooks/a?x=1");
+        assert_eq!(payload["headers"]["referer"], "http://h/hooks/a?y=2");
+        assert_eq!(payload["headers"]["user-agent"], "who? me");
     }
 
     proptest! {
