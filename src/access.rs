@@ -75,6 +75,8 @@ pub struct Origin<'a> {
     pub host: Option<&'a str>,
     /// The `Origin` header.
     pub origin: Option<&'a str>,
+    /// The `Sec-Fetch-Site` header, for what changes something: browsers send no `Origin` with an image, or a link.
+    pub site: Option<&'a str>,
 }
 
 /// Guards the open mode: a page of any website could drive a developer's system otherwise.
@@ -95,7 +97,7 @@ pub fn admit(config: &Config, from: Origin) -> Result<(), Problem> {
                 let host = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
                 !host.is_some_and(is_loopback)
             };
-            if from.origin.is_some_and(foreign) {
+            if from.origin.is_some_and(foreign) || from.site == Some("cross-site") {
                 return Err(Problem::Forbidden { detail: "the open mode takes no requests of other sites".to_owned() });
             }
             Ok(())
@@ -137,6 +139,19 @@ pub fn may_create_by_hook(config: &Config, key: Option<&str>) -> bool {
 }
 
 impl Caller {
+    /// Refuses who may not write anything to the stream at `path`.
+    ///
+    /// # Errors
+    /// [`Problem::Forbidden`]
+    pub fn check_any_write(&self, path: &StreamPath) -> Result<(), Problem> {
+        let needs = [Need::Append, Need::Approve, Need::Control];
+        if needs.into_iter().any(|need| self.check(need, path).is_ok()) {
+            Ok(())
+        } else {
+            self.check(Need::Append, path)
+        }
+    }
+
     /// Refuses what the caller may not do with the stream at `path`.
     ///
     /// # Errors
@@ -280,7 +295,8 @@ mod tests {
 
     #[test]
     fn the_open_mode_is_for_this_machine_alone() {
-        let admitted = |host, origin| admit(&config(Mode::Open), Origin { host: Some(host), origin }).is_ok();
+        let admitted =
+            |host, origin| admit(&config(Mode::Open), Origin { host: Some(host), origin, site: None }).is_ok();
         for host in ["localhost:8787", "127.0.0.1", "127.0.0.1:1", "[::1]:8787", "LOCALHOST"] {
             assert!(admitted(host, None), "{host}");
         }
@@ -291,8 +307,11 @@ mod tests {
         for origin in ["null", "http://example.com", "file://", "http://localhost.evil.com"] {
             assert!(!admitted("localhost", Some(origin)), "{origin}");
         }
+        let image = Origin { host: Some("localhost"), origin: None, site: Some("cross-site") };
+        assert!(admit(&config(Mode::Open), image).is_err());
+        assert!(admit(&config(Mode::Open), Origin { site: Some("same-origin"), ..image }).is_ok());
         assert!(admit(&config(Mode::Open), Origin::default()).is_err());
-        assert!(admit(&config(Mode::Closed), Origin { host: Some("localhost"), origin: None }).is_err());
+        assert!(admit(&config(Mode::Closed), Origin { host: Some("localhost"), ..Origin::default() }).is_err());
     }
 
     #[test]

@@ -42,9 +42,7 @@ pub enum Prepared {
 /// # Errors
 /// [`Problem`]
 pub fn prepare(wish: &Wish, caller: &Caller, path: &StreamPath, body: &[u8]) -> Result<Prepared, Problem> {
-    if wish.import {
-        caller.check(Need::Full, path)?;
-    }
+    wish.check(caller, path)?;
     let writer = Writer { by: caller.by.as_deref(), import: wish.import };
     match understand(body, writer)? {
         Content::One(event) => prepare_events(wish, caller, path, vec![event], false),
@@ -77,19 +75,11 @@ pub async fn append(
             Prepared::Foreign(reason) => append_foreign(stream, request, caller, path, &wish, &bytes, &reason).await,
         },
         Body::Larger(rest) => {
-            if matches!(rest.begun.iter().find(|byte| !byte.is_ascii_whitespace()), Some(b'{' | b'[')) {
-                rest.drain().await;
-                return Err(Problem::TooLarge {
-                    what: "the body in bytes; larger ones go to /hooks",
-                    limit: limits::BATCH_BYTES,
-                });
-            }
             let reason = "the body is not JSON";
-            if wish.import {
-                caller.check(Need::Full, path)?;
+            if let Err(problem) = may_be_foreign(&wish, caller, path, &rest.begun, reason) {
+                rest.drain().await;
+                return Err(problem);
             }
-            wish.refuse_foreign(reason, None)?;
-            caller.check(Need::Append, path)?;
             let stored = match rest.store(stream, true).await? {
                 Ok(stored) => stored,
                 Err(answer) => return answer.into_response(JSON, &[]),
@@ -105,6 +95,18 @@ pub async fn append(
     }
 }
 
+/// Whether a body that is too large for events may be kept as it came.
+fn may_be_foreign(wish: &Wish, caller: &Caller, path: &StreamPath, begun: &[u8], reason: &str) -> Result<(), Problem> {
+    wish.check(caller, path)?;
+    let begun = begun.strip_prefix(b"\xef\xbb\xbf").unwrap_or(begun);
+    if matches!(begun.iter().find(|byte| !byte.is_ascii_whitespace()), Some(b'{' | b'[')) {
+        let what = "the body in bytes; larger ones go to /hooks";
+        return Err(Problem::TooLarge { what, limit: limits::BATCH_BYTES });
+    }
+    wish.refuse_foreign(reason, None)?;
+    caller.check(Need::Append, path)
+}
+
 fn prepare_events(
     wish: &Wish,
     caller: &Caller,
@@ -113,16 +115,15 @@ fn prepare_events(
     batch: bool,
 ) -> Result<Prepared, Problem> {
     let mut entries = Vec::with_capacity(events.len());
-    for (index, event) in events.into_iter().enumerate() {
+    for event in events {
         caller.check(types::power_for(&event.event_type).into(), path)?;
         if wish.ephemeral && types::is_reserved(&event.event_type) {
             return Err(Problem::ReservedType { event_type: event.event_type });
         }
-        let first = wish.expected.filter(|_| index == 0);
         entries.push(Entry {
             origin: origin(path, wish.cause.as_ref(), event.cause.as_ref()),
             key: event.key.as_deref().map(keys::client),
-            expected: event.expected.or(first),
+            expected: event.expected,
             event_type: event.event_type,
             fragment: event.fragment,
             raw: None,
@@ -135,7 +136,7 @@ fn prepare_events(
         (true, true) => Reply::Offsets,
     };
     let kind = if wish.import { Kind::Import } else { Kind::Client };
-    let append = Append { kind, reply, entries, attached: None };
+    let append = Append { kind, reply, expected: wish.expected, entries, attached: None };
     Ok(if wish.ephemeral { Prepared::Ephemeral(append) } else { Prepared::Append(append) })
 }
 
@@ -184,7 +185,8 @@ impl Wish {
         cause: Option<&str>,
     ) -> Result<Self, Problem> {
         let prefers = |wanted: &str| {
-            prefer.is_some_and(|prefer| prefer.split([',', ';']).any(|it| it.trim().eq_ignore_ascii_case(wanted)))
+            let is_it = |it: &str| it.replace('"', "").trim().eq_ignore_ascii_case(wanted);
+            prefer.is_some_and(|prefer| prefer.split([',', ';']).any(is_it))
         };
         let (ephemeral, import) = (query.flag("ephemeral")?, query.flag("import")?);
         if ephemeral && import {
@@ -200,6 +202,11 @@ impl Wish {
         })
     }
 
+    /// Refuses who may do nothing here, before any work is spent on the body.
+    fn check(&self, caller: &Caller, path: &StreamPath) -> Result<(), Problem> {
+        if self.import { caller.check(Need::Full, path) } else { caller.check_any_write(path) }
+    }
+
     fn refuse_foreign(&self, reason: &str, field: Option<String>) -> Result<(), Problem> {
         if self.strict || self.import || self.ephemeral {
             let detail = format!("not an event: {reason}");
@@ -212,7 +219,7 @@ impl Wish {
         Entry {
             event_type: tailrace_model::hook::RECEIVED.to_owned(),
             key: None,
-            expected: self.expected,
+            expected: None,
             origin: origin(path, self.cause.as_ref(), None),
             fragment,
             raw,
@@ -221,7 +228,7 @@ impl Wish {
 
     fn append_of_foreign(&self, entry: Entry, attached: Option<String>) -> Append {
         let reply = if self.minimal { Reply::Offset } else { Reply::Event };
-        Append { kind: Kind::Client, reply, entries: vec![entry], attached }
+        Append { kind: Kind::Client, reply, expected: self.expected, entries: vec![entry], attached }
     }
 }
 

@@ -64,6 +64,17 @@ pub async fn read(request: &Request, limit: usize) -> Result<Body, Problem> {
     Ok(Body::Larger(rest))
 }
 
+/// Reads a body that nobody read and forgets it.
+pub async fn drain(request: &Request) {
+    if request.inner().body_used() || request.body.is_some() {
+        return;
+    }
+    if let Some(stream) = request.inner().body().filter(|stream| !stream.locked()) {
+        let reader = Some(stream.get_reader().unchecked_into());
+        Rest { begun: Vec::new(), reader }.drain().await;
+    }
+}
+
 impl Rest {
     /// Reads on to the end and forgets it all.
     pub async fn drain(mut self) {

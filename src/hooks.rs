@@ -60,8 +60,13 @@ pub async fn receive(
         fragment: kept.fragment.clone(),
         raw: kept.raw.clone(),
     };
-    let append =
-        Append { kind: Kind::Hook, reply: Reply::Offset, entries: vec![entry], attached: kept.attached.clone() };
+    let append = Append {
+        kind: Kind::Hook,
+        reply: Reply::Offset,
+        expected: None,
+        entries: vec![entry],
+        attached: kept.attached.clone(),
+    };
     let answer = stream.hook(&append, size, may_create).await?;
     if answer.status >= 300 {
         kept.forget(stream).await?;

@@ -68,19 +68,23 @@ impl Request {
     pub fn inner(&self) -> &web_sys::Request {
         &self.inner
     }
-
-    /// True when the client says it takes this media type, by name.
-    #[must_use]
-    pub fn accepts(&self, media_type: &str) -> bool {
-        accepts(self.header("accept").as_deref(), media_type)
-    }
 }
 
-/// True when an `Accept` header has this media type, by name.
+/// Which of `offered` an `Accept` header names with the highest weight, the first of equals (RFC 9110, section 12.5.1).
+/// `None` when it names none of them: wild cards are no preference.
 #[must_use]
-pub fn accepts(accept: Option<&str>, media_type: &str) -> bool {
-    let is_it = |it: &str| it.split(';').next().is_some_and(|it| it.trim().eq_ignore_ascii_case(media_type));
-    accept.is_some_and(|accept| accept.split(',').any(is_it))
+pub fn preferred<'o>(accept: Option<&str>, offered: &[&'o str]) -> Option<&'o str> {
+    let mut best: Option<(&str, f32)> = None;
+    for item in accept?.split(',') {
+        let mut parts = item.split(';');
+        let name = parts.next().unwrap_or_default().trim();
+        let weight = parts.find_map(|part| part.trim().strip_prefix("q=")?.trim().parse().ok()).unwrap_or(1.0);
+        let Some(known) = offered.iter().find(|known| known.eq_ignore_ascii_case(name)) else { continue };
+        if weight > 0.0 && best.is_none_or(|(_, before)| weight > before) {
+            best = Some((known, weight));
+        }
+    }
+    best.map(|(name, _)| name)
 }
 
 /// The path and the query of a whole URL, still encoded.
@@ -122,13 +126,21 @@ impl Query {
         (!values.is_empty()).then(|| values.join(","))
     }
 
+    /// True when the parameter is there, with a value or without.
+    #[must_use]
+    pub fn names(&self, name: &str) -> bool {
+        self.0.iter().any(|(known, _)| known == name)
+    }
+
     /// A parameter that is `true` or `false`; absent = `false`.
     ///
     /// # Errors
     /// [`Problem::InvalidQuery`]
     pub fn flag(&self, name: &str) -> Result<bool, Problem> {
         match self.get(name) {
-            None | Some("false" | "0") => Ok(false),
+            // `?live` says the same as `?live=true`.
+            None => Ok(self.names(name)),
+            Some("false" | "0") => Ok(false),
             Some("true" | "1") => Ok(true),
             Some(_) => Err(invalid_query(name, "true or false")),
         }
@@ -236,4 +248,31 @@ pub fn unforeseen(what: &str, error: &JsValue) -> Problem {
         return Problem::Unavailable { detail: "the stream could not be reached".to_owned(), retry_after: 1 };
     }
     Problem::Internal
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_heaviest_named_type_is_preferred() {
+        let prefer = |accept| preferred(Some(accept), &[JSON, NDJSON, EVENT_STREAM, "text/html"]);
+        assert_eq!(prefer("*/*"), None);
+        assert_eq!(prefer("text/event-stream"), Some(EVENT_STREAM));
+        assert_eq!(prefer("application/json, text/event-stream"), Some(JSON));
+        assert_eq!(prefer("application/json;q=0.1, Text/Event-Stream"), Some(EVENT_STREAM));
+        assert_eq!(prefer("text/html;q=0, application/json"), Some(JSON));
+        assert_eq!(prefer("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"), Some("text/html"));
+        assert_eq!(preferred(None, &[JSON]), None);
+    }
+
+    #[test]
+    fn a_flag_is_true_by_its_name_alone() {
+        let query = Query::parse("live&a=true&b=0&c=maybe&d=");
+        assert_eq!(query.flag("live"), Ok(true));
+        assert_eq!(query.flag("a"), Ok(true));
+        assert_eq!(query.flag("b"), Ok(false));
+        assert_eq!(query.flag("absent"), Ok(false));
+        assert!(query.flag("c").is_err());
+    }
 }

@@ -76,7 +76,7 @@ impl Front {
     ) -> Result<JsValue, JsValue> {
         let config = Config::of(env);
         let prepare = || {
-            access::admit(&config, Origin { host: host.as_deref(), origin: origin.as_deref() })?;
+            access::admit(&config, Origin { host: host.as_deref(), origin: origin.as_deref(), site: None })?;
             let (path, query) = http::split_url(url);
             let path = stream_in(path)?;
             let caller = access::identify(&config, authorization.as_deref(), platform::now())?;
@@ -112,7 +112,7 @@ impl Front {
     ) -> Result<JsValue, JsValue> {
         let config = Config::of(env);
         let prepare = || {
-            access::admit(&config, Origin { host: host.as_deref(), origin: origin.as_deref() })?;
+            access::admit(&config, Origin { host: host.as_deref(), origin: origin.as_deref(), site: None })?;
             let (path, query) = http::split_url(url);
             let path = stream_in(path)?;
             let query = http::Query::parse(query);
@@ -185,7 +185,11 @@ async fn answer(request: web_sys::Request, env: JsValue, body: Option<Vec<u8>>) 
     let config = Config::of(&env);
     let response = match route(&request, &env, &config).await {
         Ok(response) => Ok(response),
-        Err(problem) => http::problem(&problem),
+        Err(problem) => {
+            // Many clients send all of it first, and never see an answer that comes before they have.
+            body::drain(&request).await;
+            http::problem(&problem)
+        }
     };
     finish(&config, response)
 }
@@ -237,7 +241,7 @@ impl Api {
     fn methods(self) -> &'static str {
         match self {
             Self::Streams => "GET, HEAD, POST, DELETE",
-            Self::State | Self::Children | Self::Raw => "GET",
+            Self::State | Self::Children | Self::Raw => "GET, HEAD",
         }
     }
 }
@@ -250,8 +254,10 @@ async fn route(request: &Request, env: &JsValue, config: &Config) -> Result<Resp
     if config.mode == Mode::Closed && request.path == page::STYLES {
         return page::file(page::STYLES).unwrap_or_else(|| Err(not_found()));
     }
-    let (host, origin) = (request.header("host"), request.header("origin"));
-    access::admit(config, Origin { host: host.as_deref(), origin: origin.as_deref() })?;
+    let (host, origin, site) = (request.header("host"), request.header("origin"), request.header("sec-fetch-site"));
+    // A link of another site may lead to the page, but to nothing that changes a stream.
+    let site = site.as_deref().filter(|_| request.path.starts_with("/hooks") || request.path.starts_with("/api"));
+    access::admit(config, Origin { host: host.as_deref(), origin: origin.as_deref(), site })?;
 
     let hook = request.path.strip_prefix("/hooks").filter(|rest| rest.is_empty() || rest.starts_with('/'));
     if let Some(path) = hook {
@@ -298,7 +304,7 @@ async fn call(
             read::head(&stream).await
         }
         // Reading a stream itself goes by `prepare_read`.
-        (Api::State | Api::Children | Api::Raw, "GET") => {
+        (Api::State | Api::Children | Api::Raw, "GET" | "HEAD") => {
             caller.check(Need::Read, path)?;
             match api {
                 Api::State => read::state(&stream, request).await,

@@ -31,7 +31,7 @@ export async function poll(stream, query, wait) {
   if (!socket) return page;
   const frames = inbox(socket);
   try {
-    while (isEmpty(page) && (await frames.next(until - Date.now()))) {
+    while (isEmpty(page) && !isOver(query, page) && (await frames.next(until - Date.now()))) {
       if (!frames.moved(Number(page.headers.get("tailrace-after-offset")))) continue;
       page = await readPage(stream, behind(query, page));
     }
@@ -63,24 +63,22 @@ async function run(stream, socket, tail, writer) {
     gone = true;
     wake();
   };
+  // Whatever happens, and if it fails: the client is left rather than kept waiting for nothing, and comes again.
+  const happens = (what) => {
+    if (gone) return;
+    try {
+      what();
+    } catch (error) {
+      console.error("live", error);
+      leave();
+    }
+    wake();
+  };
   // The client went away, or the connection to it broke.
   writer.closed.then(leave, leave);
-  socket.addEventListener("message", ({ data }) => {
-    if (gone) return;
-    tail.put(data);
-    wake();
-  });
-  for (const end of ["close", "error"]) {
-    socket.addEventListener(end, () => {
-      if (gone) return;
-      tail.close();
-      wake();
-    });
-  }
-  const heart = setInterval(() => {
-    tail.heartbeat();
-    wake();
-  }, HEARTBEAT_MS);
+  socket.addEventListener("message", ({ data }) => happens(() => tail.put(data)));
+  for (const end of ["close", "error"]) socket.addEventListener(end, () => happens(() => tail.close()));
+  const heart = setInterval(() => happens(() => tail.heartbeat()), HEARTBEAT_MS);
   socket.accept();
   try {
     while (!gone) {
@@ -91,7 +89,7 @@ async function run(stream, socket, tail, writer) {
       else if (tail.isEnded()) break;
       else await new Promise((resolve) => (wake = resolve));
     }
-    if (!gone) await writer.close().catch(leave);
+    await writer.close().catch(leave);
   } catch (error) {
     console.error("live", error);
     await writer.abort(error).catch(() => {});
@@ -148,6 +146,12 @@ function inbox(socket) {
 
 function isEmpty(page) {
   return page.headers.get("tailrace-count") === "0" && page.headers.get("tailrace-up-to-date") === "true";
+}
+
+/** Whether nothing that comes later can be asked for any more. */
+function isOver(query, page) {
+  const { before = Infinity, until = Infinity } = JSON.parse(query.split("\n")[1]);
+  return Number(page.headers.get("tailrace-head")) + 1 >= before || until < Date.now();
 }
 
 /** The same query, from where the page ended. */

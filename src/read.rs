@@ -4,8 +4,11 @@ use tailrace_durable::page;
 use tailrace_model::types::TypeFilter;
 use tailrace_model::{Problem, limits, time};
 
-use crate::http::{EVENT_STREAM, JSON, NDJSON, Query, Request, Response, accepts, invalid_query, text};
+use crate::http::{EVENT_STREAM, JSON, NDJSON, Query, Request, Response, invalid_query, preferred, text};
 use crate::stream::{Format, Stream};
+
+/// What browsers ask for when a person opens an address.
+const HTML: &str = "text/html";
 
 /// In which way a stream is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,14 +31,19 @@ pub enum Way {
 /// # Errors
 /// [`Problem::InvalidQuery`]
 pub fn way(query: &Query, accept: Option<&str>) -> Result<Way, Problem> {
-    if query.flag("live")? || accepts(accept, EVENT_STREAM) {
+    let named = preferred(accept, &[JSON, NDJSON, EVENT_STREAM, HTML]);
+    let says = query.names("live").then(|| query.flag("live")).transpose()?;
+    if says.unwrap_or(named == Some(EVENT_STREAM)) {
         return Ok(Way::Follow);
     }
-    if accepts(accept, "text/html") {
+    if named == Some(HTML) {
         return Ok(Way::Browse);
     }
-    let format = if accepts(accept, NDJSON) { Format::Lines } else { Format::Json };
-    Ok(Way::Page { format, wait: query.number("wait", 0..=limits::WAIT_SECONDS)?.unwrap_or(0) })
+    let format = if named == Some(NDJSON) { Format::Lines } else { Format::Json };
+    let wait = query.number("wait", 0..=limits::WAIT_SECONDS)?.unwrap_or(0);
+    // Up to now: there is nothing to wait for.
+    let is_past = query.get("beforeOffset") == Some("end");
+    Ok(Way::Page { format, wait: if is_past { 0 } else { wait } })
 }
 
 /// Which events the URL asks for.

@@ -6,8 +6,8 @@ use tailrace_model::line::push_line;
 use tailrace_model::problem::Problem;
 use tailrace_model::time::to_rfc3339;
 
-use crate::commit::{Committed, commit};
-use crate::log::SEPARATOR;
+use crate::commit::{Committed, commit_if};
+use crate::log::{Reader, SEPARATOR};
 use crate::obligation::{Call, Message};
 use crate::page::{self, Page, Query};
 use crate::parking::{self, Received};
@@ -38,7 +38,7 @@ fn only<T>(answer: Answer<T>) -> Outcome<T> {
 pub fn append<S: Sql>(stream: &mut Stream<S>, now: Moment, text: &str) -> Done<S> {
     let append = Append::parse(text)?;
     expect_raw(stream, &append)?;
-    let committed = commit(stream, now, append.kind, &append.entries)?;
+    let committed = commit_if(stream, now, append.kind, &append.entries, append.expected)?;
     if committed.written.is_some() {
         keep_raw(stream, &append)?;
     }
@@ -106,9 +106,10 @@ pub fn ephemeral<S: Sql>(stream: &mut Stream<S>, now: Moment, text: &str) -> Don
     if let Some(pause) = stream.life.as_ref().and_then(|life| life.state.paused.as_ref()) {
         return Err(Problem::StreamPaused { reason: pause.reason.clone(), since: pause.since }.into());
     }
+    let mut reader = Reader::default();
     let mut lines = Vec::with_capacity(append.entries.len());
     for entry in &append.entries {
-        let cause = crate::commit::resolve(stream, entry.origin.as_ref())?;
+        let cause = crate::commit::resolve(stream, &mut reader, entry.origin.as_ref())?;
         if let Some(cause) = &cause {
             cause.check_hops()?;
         }

@@ -10,11 +10,12 @@ use std::collections::HashMap;
 use tailrace_model::Problem;
 use tailrace_model::cause::{Cause, Origin};
 use tailrace_model::control::Control;
+use tailrace_model::json;
 use tailrace_model::limits;
 use tailrace_model::line::{self, StoredEvent};
 use tailrace_model::types;
 
-use crate::log::{Drafts, Place};
+use crate::log::{Drafts, Place, Reader, Stored};
 use crate::sql::Sql;
 use crate::stream::{Moment, Stream};
 use crate::{Failure, children, control, keys, log, schema};
@@ -99,8 +100,8 @@ impl Committed {
 /// What the checks found out about an entry.
 enum Verdict {
     Append(Option<Cause>),
-    /// The event at this offset has its key already.
-    DuplicateOf(u64),
+    /// An event has its key already.
+    Duplicate(Appended),
     /// The entry at this index of the same batch has its key.
     Repeats(usize),
 }
@@ -115,11 +116,25 @@ pub fn commit<S: Sql>(
     kind: Kind,
     entries: &[Entry],
 ) -> Result<Committed, Failure> {
+    commit_if(stream, now, kind, entries, None)
+}
+
+/// The same, if the first event that is written gets the offset `expected`.
+///
+/// # Errors
+/// See [`commit`].
+pub fn commit_if<S: Sql>(
+    stream: &mut Stream<S>,
+    now: Moment,
+    kind: Kind,
+    entries: &[Entry],
+    expected: Option<u64>,
+) -> Result<Committed, Failure> {
     // Check.
     let mut next = Next::after(stream, now);
-    let verdicts = check(stream, kind, entries, &mut next)?;
+    let verdicts = check(stream, kind, entries, expected, &mut next)?;
     if !verdicts.iter().any(|verdict| matches!(verdict, Verdict::Append(_))) {
-        return duplicates_only(stream, &verdicts);
+        return Ok(duplicates_only(verdicts));
     }
 
     // Make the lines.
@@ -157,14 +172,21 @@ pub fn commit<S: Sql>(
     }
 
     // It stands.
-    let events = next.events(stream, &verdicts, &places)?;
+    let events = next.events(&verdicts, &places)?;
     let written = Some((head + 1, next.head));
     let drafts = next.install(stream);
     Ok(Committed { events, tripped, written, drafts })
 }
 
 /// Idempotency, pause, hops, expected offset: in this order, entry by entry, each seeing what those before it do.
-fn check<S: Sql>(stream: &Stream<S>, kind: Kind, entries: &[Entry], next: &mut Next) -> Result<Vec<Verdict>, Failure> {
+fn check<S: Sql>(
+    stream: &Stream<S>,
+    kind: Kind,
+    entries: &[Entry],
+    mut first_expected: Option<u64>,
+    next: &mut Next,
+) -> Result<Vec<Verdict>, Failure> {
+    let mut reader = Reader::default();
     let wanted: Vec<&str> = entries.iter().filter_map(|entry| entry.key.as_deref()).collect();
     let used = if stream.life.is_some() { keys::find(&stream.sql, &wanted)? } else { HashMap::new() };
     let mut in_batch: HashMap<&str, usize> = HashMap::new();
@@ -174,8 +196,11 @@ fn check<S: Sql>(stream: &Stream<S>, kind: Kind, entries: &[Entry], next: &mut N
     for (index, entry) in entries.iter().enumerate() {
         if let Some(key) = entry.key.as_deref() {
             if let Some(&first) = used.get(key) {
-                same_content(stream, kind, entry, first)?;
-                verdicts.push(Verdict::DuplicateOf(first));
+                let stored = reader.event_at(&stream.sql, first)?;
+                let stored = stored.ok_or_else(|| Failure::Storage(format!("no event at offset {first}")))?;
+                same_content(kind, entry, first, &stored)?;
+                let line = Line::Stored(stored.line);
+                verdicts.push(Verdict::Duplicate(Appended { offset: first, line, duplicate: true }));
                 continue;
             }
             if let Some(&first) = in_batch.get(key) {
@@ -193,13 +218,15 @@ fn check<S: Sql>(stream: &Stream<S>, kind: Kind, entries: &[Entry], next: &mut N
         {
             return Err(Problem::StreamPaused { reason: pause.reason.clone(), since: pause.since }.into());
         }
-        let cause = resolve(stream, entry.origin.as_ref())?;
+        let cause = resolve(stream, &mut reader, entry.origin.as_ref())?;
         if let Some(cause) = &cause {
             cause.check_hops()?;
         }
         offset += 1;
-        if let Some(expected) = entry.expected.filter(|expected| *expected != offset) {
-            return Err(Problem::OffsetMismatch { expected, actual: offset }.into());
+        for expected in [entry.expected, first_expected.take()].into_iter().flatten() {
+            if expected != offset {
+                return Err(Problem::OffsetMismatch { expected, actual: offset }.into());
+            }
         }
         if kind == Kind::Client {
             next.count();
@@ -221,15 +248,13 @@ fn check<S: Sql>(stream: &Stream<S>, kind: Kind, entries: &[Entry], next: &mut N
 
 /// The same key must come with the same type and payload. Only clients' keys are compared: a repeated delivery of a
 /// third party differs in its headers.
-fn same_content<S: Sql>(stream: &Stream<S>, kind: Kind, entry: &Entry, first: u64) -> Result<(), Failure> {
+fn same_content(kind: Kind, entry: &Entry, first: u64, stored: &Stored) -> Result<(), Failure> {
     if !matches!(kind, Kind::Client | Kind::Import) {
         return Ok(());
     }
-    let stored = log::event_at(&stream.sql, first)?;
-    let stored = stored.as_ref().and_then(|stored| StoredEvent::parse(&stored.line).ok());
-    let same = match (stored, line::content_of_fragment(&entry.fragment)) {
-        (Some(stored), Some((event_type, payload))) => {
-            stored.event_type == event_type && stored.payload.get() == payload
+    let same = match (StoredEvent::parse(&stored.line), line::content_of_fragment(&entry.fragment)) {
+        (Ok(stored), Some((event_type, payload))) => {
+            stored.event_type == event_type && json::is_same(stored.payload.get(), &payload)
         }
         _ => false,
     };
@@ -237,12 +262,16 @@ fn same_content<S: Sql>(stream: &Stream<S>, kind: Kind, entry: &Entry, first: u6
 }
 
 /// A cause in the same stream goes on with the hops and turns of that event.
-pub(crate) fn resolve<S: Sql>(stream: &Stream<S>, origin: Option<&Origin>) -> Result<Option<Cause>, Failure> {
+pub(crate) fn resolve<S: Sql>(
+    stream: &Stream<S>,
+    reader: &mut Reader,
+    origin: Option<&Origin>,
+) -> Result<Option<Cause>, Failure> {
     match origin {
         None => Ok(None),
         Some(Origin::Known(cause)) => Ok(Some(cause.clone())),
         Some(Origin::Here(offset)) => {
-            let before = stream.event_at(*offset)?;
+            let before = if stream.life.is_some() { reader.event_at(&stream.sql, *offset)? } else { None };
             let before = before.as_ref().and_then(|stored| StoredEvent::parse(&stored.line).ok()?.cause);
             let (hops, turns) = before.map_or((0, 0), |cause| (cause.hops, cause.turns));
             Ok(Some(Cause { stream_path: stream.path().to_string(), offset: *offset, hops, turns }))
@@ -255,25 +284,19 @@ fn read_control(entry: &Entry) -> Option<Control> {
     Control::read(&event_type, &payload)
 }
 
-fn duplicates_only<S: Sql>(stream: &Stream<S>, verdicts: &[Verdict]) -> Result<Committed, Failure> {
-    let mut events = Vec::with_capacity(verdicts.len());
-    for verdict in verdicts {
-        if let Verdict::DuplicateOf(offset) = verdict {
-            events.push(stored_duplicate(stream, *offset)?);
-        }
-    }
-    Ok(Committed { events, tripped: false, written: None, drafts: Drafts::default() })
-}
-
-fn stored_duplicate<S: Sql>(stream: &Stream<S>, offset: u64) -> Result<Appended, Failure> {
-    let stored = stream.event_at(offset)?.ok_or_else(|| Failure::Storage(format!("no event at offset {offset}")))?;
-    Ok(Appended { offset, line: Line::Stored(stored.line), duplicate: true })
+fn duplicates_only(verdicts: Vec<Verdict>) -> Committed {
+    let duplicate = |verdict| match verdict {
+        Verdict::Duplicate(event) => Some(event),
+        _ => None,
+    };
+    let events = verdicts.into_iter().filter_map(duplicate).collect();
+    Committed { events, tripped: false, written: None, drafts: Drafts::default() }
 }
 
 /// The offset that the entry at `index`, which is already checked, will get or has.
 fn offset_of<S: Sql>(verdicts: &[Verdict], index: usize, stream: &Stream<S>) -> u64 {
-    if let Some(Verdict::DuplicateOf(offset)) = verdicts.get(index) {
-        return *offset;
+    if let Some(Verdict::Duplicate(event)) = verdicts.get(index) {
+        return event.offset;
     }
     let before = verdicts.iter().take(index).filter(|it| matches!(it, Verdict::Append(_))).count();
     stream.head().max(1) + 1 + before as u64

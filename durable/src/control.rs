@@ -44,8 +44,9 @@ pub(crate) fn state_at<S: Sql>(sql: &S, at: u64) -> Result<ControlState, Failure
     }
     // `stream.created` always stands first and needs no note.
     let noted = sql.run("SELECT offset FROM controls WHERE offset <= ? ORDER BY offset", &[at.into()])?;
+    let mut reader = log::Reader::default();
     for offset in std::iter::once(1).chain(noted.iter().map(|row| row.number(0))) {
-        let Some(stored) = log::event_at(sql, offset)? else { continue };
+        let Some(stored) = reader.event_at(sql, offset)? else { continue };
         let event = StoredEvent::parse(&stored.line).map_err(|error| Failure::Storage(error.to_string()))?;
         if let Some(control) = Control::read(&event.event_type, event.payload.get()) {
             state.apply(offset, stored.at, &control)?;

@@ -127,14 +127,69 @@ pub struct Stored {
 
 /// The event at an offset.
 pub(crate) fn event_at<S: Sql>(sql: &S, offset: u64) -> Result<Option<Stored>, Failure> {
-    let rows =
-        sql.run("SELECT last, count, at, raw, lines FROM log WHERE last >= ? ORDER BY last LIMIT 1", &[offset.into()])?;
-    Ok(rows.first().and_then(|row| {
-        let index = (offset + row.number(1)).checked_sub(row.number(0) + 1)?;
-        let line = row.text(4).split(SEPARATOR).nth(usize::try_from(index).ok()?)?.to_owned();
-        let raw = (!row.is_null(3)).then(|| row.text(3).to_owned());
-        Some(Stored { line, at: row.integer(2), raw })
-    }))
+    Reader::default().event_at(sql, offset)
+}
+
+/// Reads events one by one, and a row only once for those that lie together in it.
+#[derive(Default)]
+pub(crate) struct Reader {
+    row: Option<ReadRow>,
+}
+
+struct ReadRow {
+    first: u64,
+    at: Millis,
+    raw: Option<String>,
+    lines: String,
+    /// Where each line begins in `lines`, and where the one behind the last would.
+    starts: Vec<usize>,
+}
+
+impl Reader {
+    /// The event at an offset.
+    pub fn event_at<S: Sql>(&mut self, sql: &S, offset: u64) -> Result<Option<Stored>, Failure> {
+        if self.row.as_ref().is_none_or(|row| row.index(offset).is_none()) {
+            self.row = ReadRow::holding(sql, offset)?;
+        }
+        Ok(self.row.as_ref().and_then(|row| row.event(offset)))
+    }
+}
+
+impl ReadRow {
+    fn holding<S: Sql>(sql: &S, offset: u64) -> Result<Option<Self>, Failure> {
+        let rows = sql.run(
+            "SELECT last, count, at, raw, lines FROM log WHERE last >= ? ORDER BY last LIMIT 1",
+            &[offset.into()],
+        )?;
+        Ok(rows.first().map(|row| {
+            let lines = row.text(4).to_owned();
+            let starts = lines.split(SEPARATOR).scan(0, |start, line| {
+                let begins = *start;
+                *start += line.len() + SEPARATOR.len();
+                Some(begins)
+            });
+            let starts = starts.chain([lines.len() + SEPARATOR.len()]).collect();
+            Self {
+                first: row.number(0) + 1 - row.number(1),
+                at: row.integer(2),
+                raw: (!row.is_null(3)).then(|| row.text(3).to_owned()),
+                starts,
+                lines,
+            }
+        }))
+    }
+
+    fn index(&self, offset: u64) -> Option<usize> {
+        let index = usize::try_from(offset.checked_sub(self.first)?).ok()?;
+        (index + 1 < self.starts.len()).then_some(index)
+    }
+
+    fn event(&self, offset: u64) -> Option<Stored> {
+        let index = self.index(offset)?;
+        let (start, next) = (*self.starts.get(index)?, *self.starts.get(index + 1)?);
+        let line = self.lines.get(start..next - SEPARATOR.len())?.to_owned();
+        Some(Stored { line, at: self.at, raw: self.raw.clone() })
+    }
 }
 
 /// The types of the events in a row's `lines`, one after another.

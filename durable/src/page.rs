@@ -83,8 +83,13 @@ pub fn read<S: Sql>(stream: &Stream<S>, query: &Query) -> Result<Page<S::Text>, 
             }
             (false, None) => forward(&stream.sql, &filter, range, room)?,
             (false, Some(last)) => {
-                let first = first_of_last(&stream.sql, &filter, range, last)?;
-                forward(&stream.sql, &filter, Range { first, ..range }, room)?
+                let (first, count) = first_of_last(&stream.sql, &filter, range, last)?;
+                let mut page = forward(&stream.sql, &filter, Range { first, ..range }, room)?;
+                if page.count == count {
+                    // These are the last ones: what lies behind them was looked at already.
+                    page.after = range.last;
+                }
+                page
             }
         }
     };
@@ -259,17 +264,17 @@ fn forward<S: Sql>(sql: &S, filter: &Filter, range: Range, room: Room) -> Result
     Ok(found.into_page(after))
 }
 
-/// The offset of the first of the last `count` matching events.
-fn first_of_last<S: Sql>(sql: &S, filter: &Filter, range: Range, count: u64) -> Result<u64, Failure> {
+/// The offset of the first of the last `count` matching events, and how many of them there are.
+fn first_of_last<S: Sql>(sql: &S, filter: &Filter, range: Range, count: u64) -> Result<(u64, u64), Failure> {
     let mut first = range.last + 1;
     let mut found = 0;
     let mut below = i64::MAX >> 11;
     let mut scanned = 0;
-    while scanned < limits::PAGE_SCAN_ROWS {
+    while scanned < limits::LAST_SCAN_ROWS {
         let heads = sql.run(
             "SELECT last, count, types, iif(?1 = '', 1, instr(lines, ?1) > 0) FROM log
              WHERE last < ?2 AND last >= ?3 AND last - count < ?4 ORDER BY last DESC LIMIT ?5",
-            &[filter.text().into(), below.into(), range.first.into(), range.last.into(), SCAN_ROWS.into()],
+            &[filter.text().into(), below.into(), range.first.into(), range.last.into(), (5 * SCAN_ROWS).into()],
         )?;
         let Some(lowest) = heads.last() else { break };
         scanned += heads.len() as u64;
@@ -280,14 +285,14 @@ fn first_of_last<S: Sql>(sql: &S, filter: &Filter, range: Range, count: u64) -> 
                     continue;
                 }
                 if found == count {
-                    return Ok(first);
+                    return Ok((first, found));
                 }
                 found += 1;
                 first = offset;
             }
         }
     }
-    Ok(first)
+    Ok((first, found))
 }
 
 /// The matching events of one row.

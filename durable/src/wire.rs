@@ -31,6 +31,8 @@ pub struct Append {
     pub kind: Kind,
     /// How it is answered.
     pub reply: Reply,
+    /// The offset that the first event that is written must get.
+    pub expected: Option<u64>,
     /// What to append.
     pub entries: Vec<Entry>,
     /// Bytes that belong to one of the entries and come with it.
@@ -51,7 +53,8 @@ impl Append {
         let mut out = String::with_capacity(size + 64);
         let kind = KINDS.iter().find(|(kind, _)| *kind == self.kind).map_or("", |(_, name)| name);
         let reply = REPLIES.iter().find(|(reply, _)| *reply == self.reply).map_or("", |(_, name)| name);
-        let _ = write!(out, "{kind}\t{reply}\t{}", self.entries.len());
+        let expected = self.expected.map(|offset| offset.to_string()).unwrap_or_default();
+        let _ = write!(out, "{kind}\t{reply}\t{expected}\t{}", self.entries.len());
         for entry in &self.entries {
             out.push('\n');
             out.push_str(&entry.event_type);
@@ -92,7 +95,8 @@ impl Append {
     fn read(text: &str) -> Option<Self> {
         let (head, mut rest) = text.split_once('\n')?;
         let mut fields = head.split('\t');
-        let (kind, reply, count) = (fields.next()?, fields.next()?, fields.next()?.parse::<usize>().ok()?);
+        let (kind, reply, first) = (fields.next()?, fields.next()?, fields.next()?);
+        let count = fields.next()?.parse::<usize>().ok()?;
         let mut entries = Vec::with_capacity(count);
         for _ in 0..count {
             let (line, more) = cut(rest, b'\n').unwrap_or((rest, ""));
@@ -116,6 +120,7 @@ impl Append {
         Some(Self {
             kind: KINDS.iter().find(|(_, name)| *name == kind)?.0,
             reply: REPLIES.iter().find(|(_, name)| *name == reply)?.0,
+            expected: first.parse().ok(),
             entries,
             attached: (!rest.is_empty()).then(|| rest.to_owned()),
         })
@@ -310,7 +315,7 @@ mod tests {
     proptest! {
         #[test]
         fn an_append_reads_as_it_was_written(entries in proptest::collection::vec(entry(), 1..5), attached in proptest::option::of("[ -~\n\t]{1,20}")) {
-            let append = Append { kind: Kind::Import, reply: Reply::Offsets, entries, attached };
+            let append = Append { kind: Kind::Import, reply: Reply::Offsets, expected: Some(7), entries, attached };
             prop_assert_eq!(Append::parse(&append.to_text()).unwrap(), append);
         }
     }

@@ -307,7 +307,7 @@ fn reading_creates_nothing() {
     assert_eq!(d.ask(S, |stream, _| call::find_raw(stream, 1)).unwrap().code(), "stream_not_found");
     assert_eq!(d.delete(S, true).code(), "stream_not_found");
     assert_eq!(d.hook_as(S, "x", false, None).unwrap().code(), "unauthorized");
-    let ephemeral = "client\tevent\t1\nm\t\t\t\t\t\"type\":\"m\",\"payload\":{}";
+    let ephemeral = "client\tevent\t\t1\nm\t\t\t\t\t\"type\":\"m\",\"payload\":{}";
     assert_eq!(d.ask(S, |stream, now| call::ephemeral(stream, now, ephemeral)).unwrap().status, 200);
     assert!(d.ring(S, |_| support::deployment::Reach::Heard) || d.next_call(S).is_none());
     assert!(d.database(S).is_untouched());
@@ -316,7 +316,7 @@ fn reading_creates_nothing() {
 #[test]
 fn an_ephemeral_event_reaches_live_readers_and_is_not_kept() {
     let mut d = born();
-    let text = "client\tevent\t1\nm\t\t\t2\t\t\"type\":\"m\",\"payload\":{}";
+    let text = "client\tevent\t\t1\nm\t\t\t2\t\t\"type\":\"m\",\"payload\":{}";
     let said = d.ask(S, |stream, now| call::ephemeral(stream, now, text)).unwrap();
     let event = &said.json()["event"];
     assert_eq!((event["offset"].clone(), event["cause"]["offset"].clone()), (Value::Null, json!(2)));

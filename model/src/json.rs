@@ -164,6 +164,13 @@ pub fn push_quoted(out: &mut String, text: &str) {
     }
 }
 
+/// True when two JSON texts say the same, whatever the order of members and the spelling of strings.
+#[must_use]
+pub fn is_same(one: &str, other: &str) -> bool {
+    let value = |text| serde_json::from_str::<serde_json::Value>(text).ok();
+    one == other || value(one).is_some_and(|it| value(other) == Some(it))
+}
+
 /// Appends a whole number.
 pub fn push_number(out: &mut String, number: u64) {
     out.push_str(itoa::Buffer::new().format(number));
@@ -202,6 +209,12 @@ mod tests {
             assert_eq!(compact(text).unwrap(), expected);
             assert!(serde_json::from_str::<Value>(expected).is_ok());
         }
+    }
+
+    #[test]
+    fn texts_that_say_the_same_are_the_same() {
+        assert!(is_same(r#"{"a":1,"b":"é"}"#, r#"{"b":"\u00e9","a":1}"#));
+        assert!(!is_same(r#"{"a":1}"#, r#"{"a":2}"#) && !is_same("[1,2]", "[2,1]"));
     }
 
     #[test]

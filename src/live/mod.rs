@@ -64,7 +64,7 @@ impl LiveTail {
 
     /// Nothing happened for a while.
     pub fn heartbeat(&mut self) {
-        self.0.heartbeat();
+        self.0.heartbeat(platform::now());
     }
 
     /// What to send to the client now, if anything.

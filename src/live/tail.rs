@@ -107,8 +107,11 @@ impl Tail {
     }
 
     /// Nothing happened for a while: a comment keeps the connection open, and finds out clients that are gone.
-    pub fn heartbeat(&mut self) {
-        self.out.push_str(":\n");
+    pub fn heartbeat(&mut self, now: Millis) {
+        self.pulse();
+        if !self.behind && self.is_finite(now) {
+            self.ended = true;
+        }
     }
 
     /// The next piece to send; `None` when there is nothing now.
@@ -165,6 +168,10 @@ impl Tail {
         self.ended = true;
     }
 
+    fn pulse(&mut self) {
+        self.out.push_str(":\n");
+    }
+
     /// The first line, `retry:`, is sent with the block it stands before.
     fn is_whole(&self) -> bool {
         self.ended || self.out.ends_with("\n\n") || self.out.ends_with(":\n")
@@ -191,7 +198,7 @@ impl Tail {
                     }
                     None if self.cursor == 0 && self.generation.is_none() => self.announce(),
                     // The client knows a stream that was here once. It waits: the next one has another generation.
-                    None => self.heartbeat(),
+                    None => self.pulse(),
                 }
             }
             Frame::Events { first, last, generation, lines } => {

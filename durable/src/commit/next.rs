@@ -9,7 +9,7 @@ use tailrace_model::line::{self, Fragment};
 use tailrace_model::state::{ControlState, Part};
 use tailrace_model::time::{Millis, to_rfc3339};
 
-use super::{Appended, Entry, Kind, Line, Verdict, stored_duplicate};
+use super::{Appended, Entry, Kind, Line, Verdict};
 use crate::log::{Drafts, Place};
 use crate::sql::Sql;
 use crate::stream::{Life, Moment, Stream};
@@ -185,12 +185,7 @@ impl Next {
         self.head + 1 - appended - pauses
     }
 
-    pub(super) fn events<S: Sql>(
-        &self,
-        stream: &Stream<S>,
-        verdicts: &[Verdict],
-        places: &[Option<Place>],
-    ) -> Result<Vec<Appended>, Failure> {
+    pub(super) fn events(&self, verdicts: &[Verdict], places: &[Option<Place>]) -> Result<Vec<Appended>, Failure> {
         let mut offset = self.first_appended(places);
         let mut events: Vec<Appended> = Vec::with_capacity(verdicts.len());
         for (verdict, place) in verdicts.iter().zip(places) {
@@ -204,7 +199,7 @@ impl Next {
                     let first = first.ok_or_else(|| Failure::Storage("a repeat before its first".to_owned()))?;
                     Appended { duplicate: true, ..first }
                 }
-                (Verdict::DuplicateOf(first), _) => stored_duplicate(stream, *first)?,
+                (Verdict::Duplicate(event), _) => event.clone(),
                 (Verdict::Append(_), None) => return Err(Failure::Storage("an event without a line".to_owned())),
             });
         }

@@ -199,7 +199,7 @@ impl Deployment {
         };
         let kind = if import { Kind::Import } else { Kind::Client };
         let entries = events.into_iter().map(|event| entry(&here, event, inherited)).collect();
-        let text = Append { kind, reply, entries, attached: None }.to_text();
+        let text = Append { kind, reply, expected: None, entries, attached: None }.to_text();
         self.ask(path, |stream, now| call::append(stream, now, &text))
     }
 
@@ -221,7 +221,7 @@ impl Deployment {
             fragment: received.fragment,
             raw,
         };
-        let append = Append { kind: Kind::Hook, reply: Reply::Offset, entries: vec![entry], attached };
+        let append = Append { kind: Kind::Hook, reply: Reply::Offset, expected: None, entries: vec![entry], attached };
         let text = format!("{}\t{}\n{}", u8::from(may_create), body.len(), append.to_text());
         self.ask(path, |stream, now| call::hook(stream, now, &text))
     }
@@ -238,7 +238,8 @@ impl Deployment {
             fragment: received.fragment,
             raw: Some(id.to_owned()),
         };
-        let append = Append { kind: Kind::Hook, reply: Reply::Offset, entries: vec![entry], attached: None };
+        let append =
+            Append { kind: Kind::Hook, reply: Reply::Offset, expected: None, entries: vec![entry], attached: None };
         let text = format!("1\t{size}\n{}", append.to_text());
         self.ask(path, |stream, now| call::hook(stream, now, &text))
     }
