@@ -61,6 +61,10 @@ export class Stream extends DurableObject {
     return this.#ask((core) => core.head());
   }
 
+  chain(offset) {
+    return this.#ask((core) => core.chain(offset));
+  }
+
   state(at) {
     return this.#ask((core) => core.state(at));
   }

@@ -1,18 +1,25 @@
 //! `POST /api/streams/{path}`: appends what clients send. Everything that does not need the stream is done here.
 
+use std::collections::HashMap;
+
 use tailrace_durable::commit::{Entry, Kind};
 use tailrace_durable::keys;
 use tailrace_durable::wire::{Append, Reply};
 use tailrace_model::body::{Body as Content, understand};
-use tailrace_model::cause::{CAUSE_HEADER, Cause, origin};
+use tailrace_model::cause::{CAUSE_HEADER, Cause, Origin, origin};
 use tailrace_model::event::{NewEvent, Writer};
 use tailrace_model::{Problem, StreamPath, json, limits, types};
+
+use wasm_bindgen::JsValue;
 
 use crate::access::{Caller, Need};
 use crate::body::{self, Body};
 use crate::hooks;
 use crate::http::{Answer, JSON, Query, Request, Response, invalid_query};
 use crate::stream::Stream;
+
+/// So many events of other streams are asked about for one batch.
+const TRACED_CAUSES: usize = 100;
 
 /// How the client wants it.
 #[expect(clippy::struct_excessive_bools, reason = "each is one word of the client's")]
@@ -55,11 +62,45 @@ pub fn prepare(wish: &Wish, caller: &Caller, path: &StreamPath, body: &[u8]) -> 
     }
 }
 
+/// True when an event names a cause in another stream: how far that chain has come has to be asked for there.
+#[must_use]
+pub fn is_traced_elsewhere(wish: &Wish, path: &StreamPath, append: &Append) -> bool {
+    wish.cause.is_none() && append.entries.iter().any(|entry| foreign_cause(path, entry).is_some())
+}
+
+fn foreign_cause<'a>(path: &StreamPath, entry: &'a Entry) -> Option<&'a Cause> {
+    match &entry.origin {
+        Some(Origin::Known(cause)) if cause.stream_path != path.as_str() => Some(cause),
+        _ => None,
+    }
+}
+
+/// Asks the streams that causes were named in how far their chains have come, and goes on from there.
+async fn trace(env: &JsValue, wish: &Wish, path: &StreamPath, append: &mut Append) -> Result<(), Problem> {
+    if !is_traced_elsewhere(wish, path, append) {
+        return Ok(());
+    }
+    let mut known: HashMap<(String, u64), (u32, u32)> = HashMap::new();
+    for entry in &mut append.entries {
+        let Some(cause) = foreign_cause(path, entry).cloned() else { continue };
+        let event = (cause.stream_path.clone(), cause.offset);
+        let (hops, turns) = match known.get(&event) {
+            Some(chain) => *chain,
+            None if known.len() >= TRACED_CAUSES => (0, 0),
+            None => Stream::at(env, &StreamPath::from_decoded(&cause.stream_path)?)?.chain(cause.offset).await?,
+        };
+        known.insert(event, (hops, turns));
+        entry.origin = Some(Origin::Known(Cause { hops: hops.saturating_add(1), turns, ..cause }));
+    }
+    Ok(())
+}
+
 /// Appends.
 ///
 /// # Errors
 /// [`Problem`]
 pub async fn append(
+    env: &JsValue,
     stream: &Stream,
     request: &Request,
     caller: &Caller,
@@ -70,8 +111,14 @@ pub async fn append(
     let wish = Wish::read(&request.query, prefer.as_deref(), if_match.as_deref(), cause.as_deref())?;
     match body::read(request, limits::BATCH_BYTES).await? {
         Body::Whole(bytes) => match prepare(&wish, caller, path, &bytes)? {
-            Prepared::Append(append) => stream.append(&append).await?.into_response(JSON, &[]),
-            Prepared::Ephemeral(append) => stream.ephemeral(&append).await?.into_response(JSON, &[]),
+            Prepared::Append(mut append) => {
+                trace(env, &wish, path, &mut append).await?;
+                stream.append(&append).await?.into_response(JSON, &[])
+            }
+            Prepared::Ephemeral(mut append) => {
+                trace(env, &wish, path, &mut append).await?;
+                stream.ephemeral(&append).await?.into_response(JSON, &[])
+            }
             Prepared::Foreign(reason) => append_foreign(stream, request, caller, path, &wish, &bytes, &reason).await,
         },
         Body::Larger(rest) => {

@@ -82,10 +82,12 @@ impl Front {
             let caller = access::identify(&config, authorization.as_deref(), platform::now())?;
             let query = http::Query::parse(query);
             let wish = append::Wish::read(&query, prefer.as_deref(), if_match.as_deref(), cause.as_deref())?;
-            append::prepare(&wish, &caller, &path, body).map(|prepared| (path, prepared))
+            let prepared = append::prepare(&wish, &caller, &path, body)?;
+            let is_quick = matches!(&prepared, append::Prepared::Append(append) if !append::is_traced_elsewhere(&wish, &path, append));
+            Ok((path, is_quick.then_some(prepared)))
         };
         match prepare() {
-            Ok((path, append::Prepared::Append(append))) => {
+            Ok((path, Some(append::Prepared::Append(append)))) => {
                 let cross_site = JsValue::from(matches!(config.mode, Mode::Tokens(_)));
                 let prepared = [JsValue::from_str(path.as_str()), stream::hand_over(&append), cross_site];
                 Ok(prepared.into_iter().collect::<Array>().into())
@@ -294,7 +296,7 @@ async fn call(
 ) -> Result<Response, Problem> {
     let stream = Stream::at(env, path)?;
     match (api, request.method.as_str()) {
-        (Api::Streams, "POST") => append::append(&stream, request, caller, path).await,
+        (Api::Streams, "POST") => append::append(env, &stream, request, caller, path).await,
         (Api::Streams, "DELETE") => {
             caller.check(Need::Control, path)?;
             tree::delete(&stream, request).await

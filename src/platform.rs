@@ -40,6 +40,9 @@ extern "C" {
     /// `head` of `stream.js`.
     #[wasm_bindgen(method, catch)]
     pub fn head(this: &Stub) -> Result<JsValue, JsValue>;
+    /// `chain` of `stream.js`.
+    #[wasm_bindgen(method, catch)]
+    pub fn chain(this: &Stub, offset: f64) -> Result<JsValue, JsValue>;
     /// `state` of `stream.js`.
     #[wasm_bindgen(method, catch)]
     pub fn state(this: &Stub, at: Option<f64>) -> Result<JsValue, JsValue>;

@@ -87,6 +87,16 @@ impl Stream {
         answer(self.stub.head()).await
     }
 
+    /// Hops and turns of the event at `offset`; none when there is no such event.
+    ///
+    /// # Errors
+    /// What the platform throws, as a problem.
+    #[expect(clippy::cast_precision_loss, reason = "offsets are below 2^53")]
+    pub async fn chain(&self, offset: u64) -> Result<(u32, u32), Problem> {
+        let answer = answer(self.stub.chain(offset as f64)).await?;
+        serde_json::from_str(&String::from(answer.body)).map_err(|_| Problem::Internal)
+    }
+
     /// See [`tailrace_durable::call::state`].
     ///
     /// # Errors

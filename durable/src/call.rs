@@ -1,6 +1,7 @@
 //! Every call that reaches a stream's object: a text in, an [`Answer`] out. What changed goes to those who follow live.
 
 use serde_json::{Value, json};
+use tailrace_model::cause::Origin;
 use tailrace_model::limits;
 use tailrace_model::line::push_line;
 use tailrace_model::problem::Problem;
@@ -165,6 +166,16 @@ pub fn head<S: Sql>(stream: &Stream<S>) -> Done<S> {
             .with("tailrace-generation", stream.generation().unwrap_or_default())
             .with("tailrace-paused", paused.to_string()),
     ))
+}
+
+/// How far the chain of causes of the event at `offset` has come: `[hops, turns]`.
+///
+/// # Errors
+/// [`Failure`]
+pub fn chain<S: Sql>(stream: &Stream<S>, offset: u64) -> Done<S> {
+    let origin = Origin::Here(offset);
+    let cause = crate::commit::resolve(stream, &mut Reader::default(), Some(&origin))?;
+    Ok(only(Answer::ok(&json!(cause.map_or((0, 0), |cause| (cause.hops, cause.turns))).to_string())))
 }
 
 /// The control state after offset `at`, or now.

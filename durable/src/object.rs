@@ -203,6 +203,15 @@ impl StreamCore {
         self.finish(outcome)
     }
 
+    /// See [`call::chain`].
+    ///
+    /// # Errors
+    /// When the storage fails.
+    pub fn chain(&mut self, offset: f64) -> Result<JsString, Thrown> {
+        let outcome = call::chain(&self.stream, to_u64(offset));
+        self.finish(outcome)
+    }
+
     /// See [`call::state`].
     ///
     /// # Errors
