@@ -515,3 +515,38 @@ async fn an_append_at_the_root_and_with_any_spelling_of_a_path_lands_in_one_stre
     })
     .await;
 }
+
+#[tokio::test]
+async fn streams_that_name_each_other_as_causes_reach_the_hop_limit() {
+    let (here, there) = (a_stream(), a_stream());
+    let mut last = (here.path.clone(), here.say("a").await);
+
+    for hops in 1..=32 {
+        let stream = if last.0 == here.path { &there } else { &here };
+        let event =
+            stream.append(json!({"type": "b", "cause": {"streamPath": last.0, "offset": last.1}})).await.event();
+        assert_eq!(event["cause"]["hops"], hops);
+        last = (stream.path.clone(), event["offset"].as_u64().unwrap());
+    }
+
+    let stream = if last.0 == here.path { &there } else { &here };
+    let refused = stream.append(json!({"type": "b", "cause": {"streamPath": last.0, "offset": last.1}})).await;
+    assert_eq!(refused.problem(409, "hop_limit")["hops"], 33);
+}
+
+#[tokio::test]
+async fn if_match_is_held_against_the_first_event_of_a_batch_that_is_new() {
+    let stream = a_stream();
+    let known = json!({"type": "a", "idempotencyKey": "k"});
+    let first = stream.append(known.clone()).await.offset();
+    let batch = json!([known, {"type": "b", "idempotencyKey": "l"}]).to_string();
+
+    let early = stream.post_with("", &[("if-match", "\"9\"")], batch.clone()).await;
+    let right = stream.post_with("", &[("if-match", &format!("\"{first}\""))], batch.clone()).await;
+    let again = stream.post_with("", &[("if-match", "\"9\"")], batch).await;
+
+    early.problem(412, "offset_mismatch");
+    assert_eq!(right.ok().json()["events"][1]["offset"], first + 1);
+    // All of it was written before: the retry of a batch is no mismatch.
+    assert_eq!(again.ok().json()["events"][1]["offset"], first + 1);
+}

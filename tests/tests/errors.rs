@@ -337,3 +337,37 @@ async fn a_panic_is_a_500_at_once_and_hurts_no_neighbour() {
     assert_eq!(offsets, (1..=events.len()).map(|n| json!(n)).collect::<Vec<_>>().iter().collect::<Vec<_>>());
     assert!(!events.iter().any(|event| event["type"] == "fault.panic"));
 }
+
+#[tokio::test]
+async fn an_event_wrapped_a_hundred_thousand_times_is_foreign_and_hurts_nobody() {
+    let (stream, neighbour) = (a_stream(), a_stream());
+    let mut tail = neighbour.tail().await;
+    tail.to_head().await;
+    let depth = 100_000;
+    let body = format!("{}{}{}", "{\"event\":".repeat(depth), "{\"type\":\"a\"}", "}".repeat(depth));
+
+    let answer = stream.post(body).await.ok();
+
+    assert_eq!(answer.header("tailrace-interpreted-as"), "webhook");
+    neighbour.say("still there").await;
+    let heard =
+        |block: &tailrace_tests::tail::Block| block.data.as_ref().is_some_and(|data| data.contains("still there"));
+    assert!(tail.next_where(heard).await.is_event());
+}
+
+#[tokio::test]
+async fn who_sends_all_of_a_large_body_first_still_sees_the_refusal() {
+    let body = vec![b'x'; 20 << 20];
+    let authority = shared().authority();
+
+    for (method, target, headers, status) in [
+        ("PUT", "/api/streams/a", "", 405),
+        ("POST", "/hooks/_a", "", 400),
+        ("POST", "/nowhere", "", 404),
+        ("POST", "/api/streams/a", "Prefer: handling=strict\r\n", 400),
+        ("POST", "/hooks/a", "Origin: http://example.com\r\n", 403),
+    ] {
+        let (answered, _) = raw::send(authority, method, target, headers, &body).await;
+        assert_eq!(answered, status, "{method} {target}");
+    }
+}

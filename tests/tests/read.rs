@@ -310,3 +310,35 @@ async fn reading_does_not_change_a_stream() {
 
     assert_eq!(stream.state().await, before);
 }
+
+#[tokio::test]
+async fn the_heaviest_type_that_accept_names_decides_the_form() {
+    let stream = a_stream();
+    stream.say("a").await;
+
+    for (accept, content_type) in [
+        ("*/*", "application/json"),
+        ("application/json, text/html;q=0.5", "application/json"),
+        ("text/event-stream;q=0", "application/json"),
+        ("application/x-ndjson;q=0.1, application/json", "application/json"),
+        ("application/x-ndjson", "application/x-ndjson"),
+    ] {
+        let answer = stream.client.send("GET", &stream.url(), &[("accept", accept)], "").await.ok();
+        assert_eq!(answer.header("content-type"), content_type, "{accept}");
+    }
+}
+
+#[tokio::test]
+async fn a_poll_for_what_cannot_come_answers_at_once() {
+    let stream = a_stream();
+    stream.say("a").await;
+    let begun = Instant::now();
+
+    for query in
+        ["?wait=60&until=2020-01-01T00:00:00Z", "?wait=60&beforeOffset=1", "?wait=60&beforeOffset=end&afterOffset=9"]
+    {
+        assert_eq!(stream.page(query).await.len(), 0, "{query}");
+    }
+
+    assert!(begun.elapsed() < Duration::from_secs(60));
+}

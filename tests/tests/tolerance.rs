@@ -154,3 +154,19 @@ async fn a_stream_that_does_not_exist_is_made_by_a_foreign_body_too() {
     assert_eq!(event["offset"], 2);
     assert_eq!(stream.events().await[0]["type"], "stream.created");
 }
+
+#[tokio::test]
+async fn lines_whose_first_is_a_command_that_is_refused_are_refused() {
+    let stream = a_stream();
+
+    for (first, status, code) in [
+        (r#"{"type":"stream.paused","payload":{"bogus":1}}"#, 422, "invalid_control_event"),
+        (r#"{"type":"stream.created"}"#, 403, "reserved_type"),
+        (r#"{"type":"agent.input-added","content":1}"#, 422, "invalid_control_event"),
+        (r#"{"type":"m","metadata":{"tailrace":null}}"#, 422, "invalid_control_event"),
+    ] {
+        stream.post(format!("{first}\n{{\"type\":\"a\"}}")).await.problem(status, code);
+    }
+
+    assert_eq!(stream.head().await.status, 404);
+}
