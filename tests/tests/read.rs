@@ -340,5 +340,5 @@ async fn a_poll_for_what_cannot_come_answers_at_once() {
         assert_eq!(stream.page(query).await.len(), 0, "{query}");
     }
 
-    assert!(begun.elapsed() < Duration::from_secs(60));
+    assert!(begun.elapsed() < Duration::from_mins(1));
 }
