@@ -2,7 +2,8 @@
 
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 
-use crate::event::{Envelope, NewEvent, Rejected, Writer};
+use crate::envelope::Envelope;
+use crate::event::{NewEvent, Rejected, Writer};
 use crate::limits;
 use crate::problem::Problem;
 

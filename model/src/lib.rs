@@ -4,6 +4,7 @@
 //! | module | what it knows |
 //! |---|---|
 //! | [`path`] | where a stream lives: `/support/anna` |
+//! | [`envelope`] | the fields of a JSON object that may be an event |
 //! | [`event`] | what a client may send |
 //! | [`line`] | the text of a stored event |
 //! | [`body`] | what an append's body is: an event, a batch, or something foreign |
@@ -21,6 +22,7 @@ pub mod body;
 pub mod cause;
 pub mod control;
 pub mod cursor;
+pub mod envelope;
 pub mod event;
 pub mod hook;
 pub mod json;
