@@ -202,7 +202,7 @@ export class Stream extends DurableObject {
   #open() {
     if (this.#core === null) {
       const database = new Database(this.ctx.storage.sql);
-      this.#core = new StreamCore(database, this.ctx.id.name, Date.now(), chance());
+      this.#core = new StreamCore(database, this.ctx.id.name);
       this.#arm(this.#core);
     }
     return this.#core;

@@ -9,7 +9,6 @@ use tailrace_model::body::{Body as Content, understand};
 use tailrace_model::cause::{CAUSE_HEADER, Cause, Origin, origin};
 use tailrace_model::event::{NewEvent, Writer};
 use tailrace_model::{Problem, StreamPath, json, limits, types};
-
 use wasm_bindgen::JsValue;
 
 use crate::access::{Caller, Need};

@@ -49,15 +49,15 @@ pub struct Front;
 #[expect(clippy::needless_pass_by_value, reason = "what JavaScript hands over is owned")]
 #[wasm_bindgen]
 impl Front {
-    /// Answers a request; `body` is given when it was read already. The promise is rejected only when the code panics: nothing is shared between requests that a
-    /// panic could leave in disorder.
+    /// Answers a request; `body` is given when it was read already. The promise is rejected only when the code panics:
+    /// nothing is shared between requests that a panic could leave in disorder.
     pub fn handle(request: web_sys::Request, env: JsValue, body: Option<Vec<u8>>) -> Promise {
         future_to_promise(AssertUnwindSafe(async move { answer(request, env, body).await.map(JsValue::from) }))
     }
 
-    /// The quick way for what is done most: takes an append whose body is read, and returns
-    /// `[path, append, whether the answer is for other sites too]`, an answer, or `undefined` when [`Self::handle`] must do it. Nothing here waits, so nothing is paid
-    /// for waiting.
+    /// The quick way for what is done most: takes an append whose body is read, and returns `[path, append, whether the
+    /// answer is for other sites too]`, an answer, or `undefined` when [`Self::handle`] must do it. Nothing here waits, so
+    /// nothing is paid for waiting.
     ///
     /// # Errors
     /// What the platform throws.
@@ -169,7 +169,7 @@ impl Front {
     /// What the platform throws.
     #[wasm_bindgen(js_name = answerToFailure)]
     pub fn answer_to_failure(env: &JsValue, error: &JsValue) -> Result<Response, JsValue> {
-        finish(&Config::of(env), http::problem(&http::unforeseen("append", error)))
+        finish(&Config::of(env), http::problem(&http::unforeseen("stream", error)))
     }
 
     /// The answer to a request whose handling panicked.

@@ -34,9 +34,6 @@ extern "C" {
     /// `discard` of `stream.js`.
     #[wasm_bindgen(method, catch)]
     pub fn discard(this: &Stub, id: &str) -> Result<JsValue, JsValue>;
-    /// `read` of `stream.js`.
-    #[wasm_bindgen(method, catch)]
-    pub fn read(this: &Stub, query: &str) -> Result<JsValue, JsValue>;
     /// `head` of `stream.js`.
     #[wasm_bindgen(method, catch)]
     pub fn head(this: &Stub) -> Result<JsValue, JsValue>;
@@ -58,6 +55,7 @@ extern "C" {
     /// `delete` of `stream.js`.
     #[wasm_bindgen(method, catch)]
     pub fn delete(this: &Stub, below: bool) -> Result<JsValue, JsValue>;
+
     #[wasm_bindgen(js_name = Response)]
     type NewResponse;
     #[wasm_bindgen(constructor, js_class = "Response", catch)]
