@@ -33,6 +33,28 @@ export class Stream extends DurableObject {
     return this.#soon((core, now, random) => core.hook(text, now, random));
   }
 
+  // Leases and settles. A settle comes from the courier, or from a worker by way of the front Worker: what it makes due is
+  // the alarm's, for a call from here would make a chain of calls that a network ends.
+  lease(text) {
+    return this.#change((core, now, random) => core.lease(text, now, random));
+  }
+
+  hold(lease) {
+    return this.#change((core) => core.hold(lease));
+  }
+
+  settleLease(text) {
+    return this.#change((core, now, random) => core.settleLease(text, now, random));
+  }
+
+  pick(text) {
+    return this.#change((core, now, random) => core.pick(text, now, random));
+  }
+
+  unpick(text) {
+    return this.#change((core) => core.unpick(text));
+  }
+
   ephemeral(text) {
     return this.#change((core, now, random) => core.ephemeral(text, now, random));
   }
@@ -66,7 +88,11 @@ export class Stream extends DurableObject {
   }
 
   state(at) {
-    return this.#ask((core) => core.state(at));
+    return this.#ask((core) => core.state(at, Date.now()));
+  }
+
+  subscriptions(slug) {
+    return this.#ask((core) => core.subscriptions(slug, Date.now()));
   }
 
   children(query) {
@@ -129,12 +155,27 @@ export class Stream extends DurableObject {
   async #work() {
     const until = Date.now() + ALARM_WORK_MS;
     while (Date.now() < until) {
+      await this.#push();
       const next = this.#change((core, now, random) => core.nextCall(now, random));
       if (!next) break;
       const [call, to, message] = next;
       const reply = await this.#tell(to, message);
       this.#change((core, now, random) => core.settle(call, reply, now, random));
     }
+  }
+
+  /** Hands the courier what is due to be pushed. It answers at once, and comes back to settle. */
+  async #push() {
+    const leases = this.#change((core, now, random) => core.takePushes(now, random));
+    const deliver = async (lease) => {
+      try {
+        await this.ctx.exports.Courier.deliver(this.ctx.id.name, lease);
+      } catch (error) {
+        // The lease runs out, and it is tried again.
+        console.error("courier", error);
+      }
+    };
+    await Promise.all(leases.map(deliver));
   }
 
   async #tell(to, message) {
@@ -165,21 +206,30 @@ export class Stream extends DurableObject {
     }
     for (const { call, resolve, reject } of this.#waiting.splice(0)) {
       try {
-        resolve(this.#change(call));
+        resolve(this.#write(call));
       } catch (error) {
         reject(error);
       }
     }
+    // In the same flush of the disk: what was just appended is on its way when the answer is.
+    if (this.#core?.hasPushes(Date.now())) this.ctx.waitUntil(this.#push());
+    this.#arm(this.#open());
+  }
+
+  /** A call that may write, and the alarm for what it makes due. */
+  #change(call) {
+    const answer = this.#write(call);
+    this.#arm(this.#open());
+    return answer;
   }
 
   /** A call that may write: all of it or nothing. */
-  #change(call) {
+  #write(call) {
     const core = this.#open();
     try {
       core.follow(this.#followed);
       const answer = this.ctx.storage.transactionSync(() => call(core, Date.now(), chance()));
       this.#publish(core);
-      this.#arm(core);
       return answer;
     } catch (error) {
       // What is in memory may be ahead of what was rolled back.

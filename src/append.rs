@@ -7,12 +7,15 @@ use tailrace_durable::keys;
 use tailrace_durable::wire::{Append, Reply};
 use tailrace_model::body::{Body as Content, understand};
 use tailrace_model::cause::{CAUSE_HEADER, Cause, Origin, origin};
+use tailrace_model::deployment::Deployment;
 use tailrace_model::event::{NewEvent, Writer};
 use tailrace_model::{Problem, StreamPath, json, limits, types};
 use wasm_bindgen::JsValue;
 
 use crate::access::{Caller, Need};
 use crate::body::{self, Body};
+use crate::config::Config;
+use crate::deployment::Here;
 use crate::hooks;
 use crate::http::{Answer, JSON, Query, Request, Response, invalid_query};
 use crate::stream::Stream;
@@ -47,9 +50,15 @@ pub enum Prepared {
 ///
 /// # Errors
 /// [`Problem`]
-pub fn prepare(wish: &Wish, caller: &Caller, path: &StreamPath, body: &[u8]) -> Result<Prepared, Problem> {
+pub fn prepare(
+    deployment: &dyn Deployment,
+    wish: &Wish,
+    caller: &Caller,
+    path: &StreamPath,
+    body: &[u8],
+) -> Result<Prepared, Problem> {
     wish.check(caller, path)?;
-    let writer = Writer { by: caller.by.as_deref(), import: wish.import };
+    let writer = Writer { by: caller.by.as_deref(), import: wish.import, deployment };
     match understand(body, writer)? {
         Content::One(event) => prepare_events(wish, caller, path, vec![event], false),
         Content::Batch(events) => prepare_events(wish, caller, path, events, true),
@@ -100,16 +109,18 @@ async fn trace(env: &JsValue, wish: &Wish, path: &StreamPath, append: &mut Appen
 /// [`Problem`]
 pub async fn append(
     env: &JsValue,
+    config: &Config,
     stream: &Stream,
     request: &Request,
     caller: &Caller,
     path: &StreamPath,
 ) -> Result<Response, Problem> {
+    let here = Here::new(env, config, request.header("host").as_deref());
     let (prefer, if_match, cause) =
         (request.header("prefer"), request.header("if-match"), request.header(CAUSE_HEADER));
     let wish = Wish::read(&request.query, prefer.as_deref(), if_match.as_deref(), cause.as_deref())?;
     match body::read(request, limits::BATCH_BYTES).await? {
-        Body::Whole(bytes) => match prepare(&wish, caller, path, &bytes)? {
+        Body::Whole(bytes) => match prepare(&here, &wish, caller, path, &bytes)? {
             Prepared::Append(mut append) => {
                 trace(env, &wish, path, &mut append).await?;
                 stream.append(&append).await?.into_response(JSON, &[])

@@ -28,6 +28,10 @@ pub struct Config {
     pub mode: Mode,
     /// Lets third parties make a stream by sending to it.
     pub hook_key: Option<String>,
+    /// The keys that signing secrets are derived from: the present one, and the one before it while both are in use.
+    pub signing_keys: Vec<Vec<u8>>,
+    /// Subscriptions may name loopback targets: for development.
+    pub loopback_targets: bool,
 }
 
 impl Config {
@@ -44,6 +48,18 @@ impl Config {
             None if variable(env, "TAILRACE_OPEN").as_deref() == Some("1") => Mode::Open,
             None => Mode::Closed,
         };
-        Self { mode, hook_key: variable(env, "TAILRACE_HOOK_KEY") }
+        let named = |name: &str| variable(env, name).map(String::into_bytes);
+        let present = named("TAILRACE_SIGNING_KEY").unwrap_or_else(|| match &mode {
+            Mode::Tokens(token) => token.clone().into_bytes(),
+            // Everybody on this machine may have the secrets revealed anyway.
+            Mode::Open | Mode::Closed => b"open".to_vec(),
+        });
+        let signing_keys = [Some(present), named("TAILRACE_SIGNING_KEY_PREVIOUS")].into_iter().flatten().collect();
+        Self {
+            mode,
+            hook_key: variable(env, "TAILRACE_HOOK_KEY"),
+            signing_keys,
+            loopback_targets: variable(env, "TAILRACE_LOOPBACK_TARGETS").as_deref() == Some("1"),
+        }
     }
 }

@@ -1,8 +1,18 @@
 // The Worker's entry: the class of the Durable Objects, and the front, which is Rust.
+import { WorkerEntrypoint } from "cloudflare:workers";
 import { Front } from "../build/index.js";
+import { deliver } from "./courier.js";
+import { lease } from "./lease.js";
 import { follow, poll, readPage } from "./live.js";
 
 export { Stream } from "../durable/stream.js";
+
+/** What a stream calls to have a lease taken to a subscriber. It answers at once, and then does it. */
+export class Courier extends WorkerEntrypoint {
+  deliver(path, leased) {
+    this.ctx.waitUntil(deliver(this.env, path, leased));
+  }
+}
 
 /** An append of at most this size is read whole; the longer way takes what is larger piece by piece. */
 const WHOLE_BYTES = Front.wholeBytes();
@@ -15,6 +25,7 @@ export default {
     try {
       if (request.method === "POST" && isShortAppend(request)) return await append(request, env);
       if (request.method === "GET" && isOfStreams(request)) return await read(request, env);
+      if (request.method === "POST" && isLease(request)) return await leaseFor(request, env);
       return await Front.handle(request, env);
     } catch (error) {
       console.error(error);
@@ -25,6 +36,10 @@ export default {
 
 function isOfStreams({ url }) {
   return url.indexOf("/api/streams", "http://".length) === url.indexOf("/", "https://".length);
+}
+
+function isLease({ url }) {
+  return url.indexOf("/api/lease", "http://".length) === url.indexOf("/", "https://".length);
 }
 
 function isShortAppend(request) {
@@ -91,6 +106,22 @@ async function read({ url, headers }, env) {
     return Front.answerToFailure(env, error);
   }
   return toSites(crossSite, response);
+}
+
+/** Leases what is due to a worker. */
+async function leaseFor(request, env) {
+  const { url, headers } = request;
+  const authorization = headers.get("authorization");
+  const prepared = Front.prepareLease(env, url, headers.get("host"), headers.get("origin"), authorization);
+  // Answering before the body is read would reset the connection.
+  await request.body?.pipeTo(new WritableStream());
+  if (prepared instanceof Response) return prepared;
+  const [path, slug, forMs, wait, below, crossSite] = prepared;
+  try {
+    return toSites(crossSite, await lease(env, path, slug, forMs, wait, below));
+  } catch (error) {
+    return Front.answerToFailure(env, error);
+  }
 }
 
 /** An object's answer, as it is or for other sites too. */

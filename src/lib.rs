@@ -3,8 +3,10 @@
 //! | module | what it does |
 //! |---|---|
 //! | [`append`], [`read`], [`live`], [`tree`], [`hooks`], [`raw`], [`page`] | one call of the API each |
+//! | [`subscriptions`], [`lease`], [`settle`] | how subscriptions stand; what workers outside call |
+//! | [`push`] | what the courier sends, and what it makes of the answers |
 //! | [`access`] | who may do what |
-//! | [`config`] | how the deployment is set up |
+//! | [`config`], [`deployment`] | how the deployment is set up; what control events may name of it |
 //! | [`http`] | requests and answers; problems become HTTP here |
 //! | [`body`] | bodies of any size |
 //! | [`stream`] | calls to a stream's object |
@@ -14,14 +16,19 @@ pub mod access;
 pub mod append;
 pub mod body;
 pub mod config;
+pub mod deployment;
 pub mod hooks;
 pub mod http;
+pub mod lease;
 pub mod live;
 pub mod page;
 pub mod platform;
+pub mod push;
 pub mod raw;
 pub mod read;
+pub mod settle;
 pub mod stream;
+pub mod subscriptions;
 pub mod tree;
 
 use std::panic::AssertUnwindSafe;
@@ -33,6 +40,7 @@ use wasm_bindgen_futures::future_to_promise;
 
 use crate::access::{Caller, Need, Origin};
 use crate::config::{Config, Mode};
+use crate::deployment::Here;
 use crate::http::{JSON, Request, Response, text};
 use crate::stream::Stream;
 
@@ -81,8 +89,9 @@ impl Front {
             let path = stream_in(path)?;
             let caller = access::identify(&config, authorization.as_deref(), platform::now())?;
             let query = http::Query::parse(query);
+            let here = Here::new(env, &config, host.as_deref());
             let wish = append::Wish::read(&query, prefer.as_deref(), if_match.as_deref(), cause.as_deref())?;
-            let prepared = append::prepare(&wish, &caller, &path, body)?;
+            let prepared = append::prepare(&here, &wish, &caller, &path, body)?;
             let is_quick = matches!(&prepared, append::Prepared::Append(append) if !append::is_traced_elsewhere(&wish, &path, append));
             Ok((path, is_quick.then_some(prepared)))
         };
@@ -137,6 +146,37 @@ impl Front {
         prepare().or_else(|problem: Problem| finish(&config, http::problem(&problem)).map(JsValue::from))
     }
 
+    /// Prepares a lease for a worker: returns an answer, or `[path, slug, milliseconds, seconds to wait, whether from any
+    /// stream below, whether the answer is for other sites too]`.
+    ///
+    /// # Errors
+    /// What the platform throws.
+    #[wasm_bindgen(js_name = prepareLease)]
+    pub fn prepare_lease(
+        env: &JsValue,
+        url: &str,
+        host: Option<String>,
+        origin: Option<String>,
+        authorization: Option<String>,
+    ) -> Result<JsValue, JsValue> {
+        let config = Config::of(env);
+        let prepare = || {
+            access::admit(&config, Origin { host: host.as_deref(), origin: origin.as_deref(), site: None })?;
+            let (path, query) = http::split_url(url);
+            let path = match Api::split(path) {
+                Some((Api::Lease, path)) => StreamPath::parse(path)?,
+                _ => return Err(not_found()),
+            };
+            let caller = access::identify(&config, authorization.as_deref(), platform::now())?;
+            let wish = lease::Wish::read(&http::Query::parse(query))?;
+            caller.check(Need::Read, &path)?;
+            caller.check(Need::Append, &path)?;
+            let cross_site = JsValue::from(matches!(config.mode, Mode::Tokens(_)));
+            Ok(wish.to_array(&path, &cross_site).into())
+        };
+        prepare().or_else(|problem: Problem| finish(&config, http::problem(&problem)).map(JsValue::from))
+    }
+
     /// The largest body that [`Self::prepare_append`] takes.
     #[must_use]
     #[wasm_bindgen(js_name = wholeBytes)]
@@ -161,6 +201,31 @@ impl Front {
     pub fn answer_with(env: &JsValue, text: &JsString) -> Result<Response, JsValue> {
         let response = http::Answer::new(text).into_response(JSON, &[]).or_else(|problem| http::problem(&problem));
         finish(&Config::of(env), response)
+    }
+
+    /// What an object answered to a wish for a lease, as HTTP: a refusal.
+    ///
+    /// # Errors
+    /// What the platform throws.
+    #[wasm_bindgen(js_name = answerTo)]
+    pub fn answer_to(text: &JsString) -> Result<Response, JsValue> {
+        http::Answer::new(text).into_response(JSON, &[]).or_else(|problem| http::problem(&problem))
+    }
+
+    /// The answer when nothing is due; `text` is the object's.
+    ///
+    /// # Errors
+    /// What the platform throws.
+    #[wasm_bindgen(js_name = nothingDue)]
+    pub fn nothing_due(text: &JsString) -> Result<Response, JsValue> {
+        push::nothing(&http::Answer::new(text))
+    }
+
+    /// So much of a push's answer is read.
+    #[must_use]
+    #[wasm_bindgen(js_name = answerBytes)]
+    pub fn answer_bytes() -> usize {
+        limits::ANSWER_BYTES
     }
 
     /// The answer when calling an object failed.
@@ -224,6 +289,9 @@ enum Api {
     State,
     Children,
     Raw,
+    Subscriptions,
+    Lease,
+    Settle,
 }
 
 impl Api {
@@ -235,6 +303,9 @@ impl Api {
             "state" => Self::State,
             "children" => Self::Children,
             "raw" => Self::Raw,
+            "subscriptions" => Self::Subscriptions,
+            "lease" => Self::Lease,
+            "settle" => Self::Settle,
             _ => return None,
         };
         Some((api, stream))
@@ -243,7 +314,8 @@ impl Api {
     fn methods(self) -> &'static str {
         match self {
             Self::Streams => "GET, HEAD, POST, DELETE",
-            Self::State | Self::Children | Self::Raw => "GET, HEAD",
+            Self::State | Self::Children | Self::Raw | Self::Subscriptions => "GET, HEAD",
+            Self::Lease | Self::Settle => "POST",
         }
     }
 }
@@ -278,7 +350,7 @@ async fn route(request: &Request, env: &JsValue, config: &Config) -> Result<Resp
         }
         let path = StreamPath::parse(path)?;
         let caller = access::identify(config, request.header("authorization").as_deref(), platform::now())?;
-        return call(api, request, env, &caller, &path).await;
+        return call(api, request, env, config, &caller, &path).await;
     }
     match page::file(&request.path) {
         Some(file) if matches!(method, "GET" | "HEAD") => file,
@@ -291,12 +363,13 @@ async fn call(
     api: Api,
     request: &Request,
     env: &JsValue,
+    config: &Config,
     caller: &Caller,
     path: &StreamPath,
 ) -> Result<Response, Problem> {
     let stream = Stream::at(env, path)?;
     match (api, request.method.as_str()) {
-        (Api::Streams, "POST") => append::append(env, &stream, request, caller, path).await,
+        (Api::Streams, "POST") => append::append(env, config, &stream, request, caller, path).await,
         (Api::Streams, "DELETE") => {
             caller.check(Need::Control, path)?;
             tree::delete(&stream, request).await
@@ -306,6 +379,9 @@ async fn call(
             read::head(&stream).await
         }
         // Reading a stream itself goes by `prepare_read`.
+        (Api::Subscriptions, "GET" | "HEAD") => subscriptions::read(&stream, request, config, caller, path).await,
+        // Leasing goes by `prepare_lease`.
+        (Api::Settle, "POST") => settle::settle(env, config, &stream, request, caller, path).await,
         (Api::State | Api::Children | Api::Raw, "GET" | "HEAD") => {
             caller.check(Need::Read, path)?;
             match api {

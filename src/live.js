@@ -46,7 +46,7 @@ export function readPage(stream, query) {
 }
 
 /** The object's socket; nothing when it has too many readers, or cannot be reached. */
-async function connect(stream) {
+export async function connect(stream) {
   try {
     const { webSocket } = await stream.fetch("http://stream/follow", { headers: { upgrade: "websocket" } });
     return webSocket;
@@ -111,14 +111,14 @@ async function turnPage(stream, tail, wanted) {
 }
 
 /** Frames of a socket for one who only wants to know whether something happened. */
-function inbox(socket) {
+export function inbox(socket) {
   const waiting = [];
   let wake = () => {};
   const put = (frame) => {
     waiting.push(frame);
     wake();
   };
-  socket.addEventListener("message", ({ data }) => put(data.slice(0, data.indexOf("\n") >>> 0)));
+  socket.addEventListener("message", ({ data }) => put(data.split("\n", 1)[0]));
   for (const end of ["close", "error"]) socket.addEventListener(end, () => put("closed"));
   socket.accept();
   let frame = "";
@@ -135,6 +135,10 @@ function inbox(socket) {
       }
       frame = waiting.shift() ?? "closed";
       return frame !== "closed";
+    },
+    /** Whether the frame says that something is due for a subscription, or that there is none any more. */
+    isDue(slug) {
+      return frame === `due ${slug}` || frame === "deleted";
     },
     /** Whether the frame says that the stream is not as it was when everything up to `offset` was read. */
     moved(offset) {

@@ -52,6 +52,12 @@ extern "C" {
     /// `raw_part` of `stream.js`.
     #[wasm_bindgen(method, catch, js_name = rawPart)]
     pub fn raw_part(this: &Stub, id: &str, number: f64) -> Result<JsValue, JsValue>;
+    /// `subscriptions` of `stream.js`.
+    #[wasm_bindgen(method, catch)]
+    pub fn subscriptions(this: &Stub, slug: &str) -> Result<JsValue, JsValue>;
+    /// `settleLease` of `stream.js`.
+    #[wasm_bindgen(method, catch, js_name = settleLease)]
+    pub fn settle_lease(this: &Stub, text: &str) -> Result<JsValue, JsValue>;
     /// `delete` of `stream.js`.
     #[wasm_bindgen(method, catch)]
     pub fn delete(this: &Stub, below: bool) -> Result<JsValue, JsValue>;
@@ -63,6 +69,47 @@ extern "C" {
 
     #[wasm_bindgen(js_namespace = crypto, js_name = randomUUID)]
     fn random_uuid() -> String;
+}
+
+#[wasm_bindgen]
+extern "C" {
+    /// A URL, taken apart by the parser that `fetch` uses.
+    #[wasm_bindgen(js_name = URL)]
+    pub type ParsedUrl;
+    /// Parses.
+    #[wasm_bindgen(constructor, js_class = "URL", catch)]
+    pub fn new(text: &str) -> Result<ParsedUrl, JsValue>;
+    /// The whole, normalized.
+    #[wasm_bindgen(method, getter, js_class = "URL")]
+    pub fn href(this: &ParsedUrl) -> String;
+    /// The scheme with its colon.
+    #[wasm_bindgen(method, getter, js_class = "URL")]
+    pub fn protocol(this: &ParsedUrl) -> String;
+    /// The user's name.
+    #[wasm_bindgen(method, getter, js_class = "URL")]
+    pub fn username(this: &ParsedUrl) -> String;
+    /// The user's password.
+    #[wasm_bindgen(method, getter, js_class = "URL")]
+    pub fn password(this: &ParsedUrl) -> String;
+    /// The host without the port.
+    #[wasm_bindgen(method, getter, js_class = "URL")]
+    pub fn hostname(this: &ParsedUrl) -> String;
+    /// The port, unless it is the scheme's own.
+    #[wasm_bindgen(method, getter, js_class = "URL")]
+    pub fn port(this: &ParsedUrl) -> String;
+}
+
+/// Conditions over events: `where.js`.
+pub mod where_js {
+    use wasm_bindgen::prelude::*;
+
+    #[wasm_bindgen(raw_module = "../../src/where.js")]
+    extern "C" {
+        /// What is wrong with a condition.
+        pub fn check(expression: &str) -> Option<String>;
+        /// Whether an event, as its line, fulfils it.
+        pub fn matches(expression: &str, line: &str) -> bool;
+    }
 }
 
 /// The binding called `name`.

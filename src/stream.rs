@@ -1,6 +1,7 @@
 //! A stream as the front Worker sees it: calls to its object.
 
 use js_sys::{JsString, Uint8Array};
+use tailrace_durable::delivery::settle::Said;
 use tailrace_durable::page::Query;
 use tailrace_durable::wire::Append;
 use tailrace_model::{Problem, StreamPath};
@@ -104,6 +105,23 @@ impl Stream {
     #[expect(clippy::cast_precision_loss, reason = "offsets are below 2^53")]
     pub async fn state(&self, at: Option<u64>) -> Result<Answer, Problem> {
         answer(self.stub.state(at.map(|at| at as f64))).await
+    }
+
+    /// See [`tailrace_durable::call::subscriptions`].
+    ///
+    /// # Errors
+    /// What the platform throws, as a problem. A refusal is an answer.
+    pub async fn subscriptions(&self, slug: &str) -> Result<Answer, Problem> {
+        answer(self.stub.subscriptions(slug)).await
+    }
+
+    /// See [`tailrace_durable::call::settle_lease`].
+    ///
+    /// # Errors
+    /// What the platform throws, as a problem. A refusal is an answer.
+    pub async fn settle_lease(&self, said: &Said) -> Result<Answer, Problem> {
+        let said = serde_json::to_string(said).map_err(|_| Problem::Internal)?;
+        answer(self.stub.settle_lease(&said)).await
     }
 
     /// See [`tailrace_durable::call::list_children`].

@@ -3,16 +3,16 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tailrace_model::cause::{Cause, Origin};
-use tailrace_model::json as json_text;
+use tailrace_model::control::Control;
 use tailrace_model::limits;
 use tailrace_model::line::{Fragment, StoredEvent};
 use tailrace_model::time::Millis;
 
 use crate::commit::{Committed, Entry, Kind, commit};
-use crate::obligation::{self, Call, Inherited, Message, Obligation, Reply};
+use crate::obligation::{self, Call, Inherited, Message, Obligation, Reply, Root};
 use crate::sql::Sql;
 use crate::stream::{Moment, Stream};
-use crate::{Failure, keys, schema};
+use crate::{Failure, delivery, keys, schema};
 
 /// Milliseconds after which children that were told to delete themselves are told again.
 const DELETE_AGAIN_MS: i64 = 60_000;
@@ -69,8 +69,16 @@ pub fn hear<S: Sql>(
             if stream.life.is_none() {
                 return Ok((Reply { gone: true, ..Reply::default() }, None));
             }
-            Ok((Reply::default(), take_over(stream, now, inherited)?))
+            Ok((Reply::default(), take_over(stream, now, inherited, false)?))
         }
+        Message::Due { slug, path, mark, at } => {
+            let gone = stream.life.is_none();
+            if !gone {
+                delivery::below::hear(stream, slug, path, mark, *at)?;
+            }
+            Ok((Reply { gone, ..Reply::default() }, None))
+        }
+        Message::Append(outgoing) => delivery::outbox::receive(stream, now, outgoing),
         Message::Delete { .. } => {
             let gone = stream.life.is_none();
             if !gone {
@@ -184,27 +192,43 @@ pub(crate) fn found_gone<S: Sql>(
 }
 
 /// Appends a control event that holds for this stream because it holds for one above, unless a later word of that one
-/// on the same subject arrived before it.
+/// on the same subject arrived before it. A stream that hears of it when it says that it is born is younger than the event.
 pub(crate) fn take_over<S: Sql>(
     stream: &mut Stream<S>,
     now: Moment,
     from: &Inherited,
+    at_birth: bool,
 ) -> Result<Option<Committed>, Failure> {
-    if stream.life.is_none() {
-        return Ok(None);
-    }
-    let subject = if from.event_type == "stream.resumed" { "stream.paused" } else { &from.event_type };
+    let identity = stream.life.as_ref().and_then(|life| life.state.identity.as_ref());
+    let Some(born) = identity.map(|identity| identity.created_at) else { return Ok(None) };
+    let control = Control::read(&from.event_type, &from.payload);
+    let Some(subject) = control.and_then(|control| control.subject()) else { return Ok(None) };
     let subject = keys::system(&format!("inherited:{}:{}:{subject}", from.path, from.generation));
     // Of one length, so that keys sort as offsets do; `;` comes right behind `:`.
     let key = format!("{subject}:{:020}", from.offset);
     if keys::any_between(&stream.sql, &key, &format!("{subject};"))? {
         return Ok(None);
     }
-    let system = Some(format!("{{\"by\":\"inherited\",\"from\":{}}}", json_text::quoted(&from.path)));
+    let mut system = json!({"by": "inherited", "from": from.path, "root": from.root});
+    if at_birth || born >= from.root.created_at {
+        system["atBirth"] = json!(true);
+    }
     let cause = Cause { stream_path: from.path.clone(), offset: from.offset, hops: from.hops, turns: from.turns };
-    let mut entry = system_entry(&from.event_type, &from.payload, system, Some(key))?;
+    let mut entry = system_entry(&from.event_type, &from.payload, Some(system.to_string()), Some(key))?;
     entry.origin = Some(Origin::Known(cause));
-    commit(stream, now, Kind::System, &[entry]).map(Some)
+    match commit(stream, now, Kind::System, &[entry]) {
+        Ok(committed) => Ok(Some(committed)),
+        // It has its full number of subscriptions or schedules of its own: told, for nobody waits for an answer.
+        Err(Failure::Refused(problem)) => {
+            let payload = json!({
+                "message": format!("{} of {} does not fit here: {}", from.event_type, from.path, problem.detail()),
+                "code": problem.code().name,
+            });
+            let entry = system_entry("error.occurred", &payload.to_string(), None, None)?;
+            commit(stream, now, Kind::System, &[entry]).map(Some)
+        }
+        Err(failure) => Err(failure),
+    }
 }
 
 /// A child has a control event.
@@ -276,7 +300,7 @@ fn child_born<S: Sql>(
         inherited.extend(inherited_at(stream, offset)?);
     }
     inherited.sort_by_key(|it| it.offset);
-    Ok((Reply { inherited, gone: false }, Some(committed)))
+    Ok((Reply { inherited, ..Reply::default() }, Some(committed)))
 }
 
 fn child_died<S: Sql>(
@@ -333,12 +357,32 @@ fn children_after<S: Sql>(sql: &S, after: &str, limit: u64) -> Result<Vec<Child>
     Ok(rows.iter().map(child).collect())
 }
 
+/// What the metadata of a copy says about the event that it is a copy of.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Metadata {
+    tailrace: System,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct System {
+    root: Option<Root>,
+}
+
 /// The control event at `offset` as it is handed to a child.
 fn inherited_at<S: Sql>(stream: &Stream<S>, offset: u64) -> Result<Option<Inherited>, Failure> {
     let Some(stored) = stream.event_at(offset)? else { return Ok(None) };
     let event = StoredEvent::parse(&stored.line).map_err(|error| Failure::Storage(error.to_string()))?;
     let (hops, turns) = event.cause.as_ref().map_or((0, 0), |cause| (cause.hops, cause.turns));
+    let above = event.metadata.and_then(|raw| serde_json::from_str::<Metadata>(raw.get()).ok());
+    let root = above.and_then(|it| it.tailrace.root).unwrap_or_else(|| Root {
+        stream_path: stream.path().to_string(),
+        offset,
+        created_at: stored.at,
+    });
     Ok(Some(Inherited {
+        root,
         path: stream.path().to_string(),
         generation: stream.generation().unwrap_or_default().to_owned(),
         offset,
@@ -350,7 +394,7 @@ fn inherited_at<S: Sql>(stream: &Stream<S>, offset: u64) -> Result<Option<Inheri
     }))
 }
 
-fn system_entry(
+pub(crate) fn system_entry(
     event_type: &str,
     payload: &str,
     system: Option<String>,

@@ -18,7 +18,7 @@ use tailrace_model::types;
 use crate::log::{Drafts, Place, Reader, Stored};
 use crate::sql::Sql;
 use crate::stream::{Moment, Stream};
-use crate::{Failure, children, control, keys, log, schema};
+use crate::{Failure, children, control, delivery, keys, log, schedule, schema};
 use next::Next;
 
 /// On whose account something is appended.
@@ -32,6 +32,8 @@ pub enum Kind {
     Hook,
     /// The system itself: not counted, not stopped.
     System,
+    /// What a settle or a schedule appends: counted, and who lets it in minds the pause.
+    Settle,
 }
 
 /// An event to append.
@@ -174,7 +176,10 @@ pub fn commit_if<S: Sql>(
     // It stands.
     let events = next.events(&verdicts, &places)?;
     let written = Some((head + 1, next.head));
+    let controls = std::mem::take(&mut next.controls);
     let drafts = next.install(stream);
+    schedule::after_commit(stream, &controls)?;
+    delivery::after_commit(stream, now, &controls, head + 1, drafts.types())?;
     Ok(Committed { events, tripped, written, drafts })
 }
 
@@ -228,10 +233,10 @@ fn check<S: Sql>(
                 return Err(Problem::OffsetMismatch { expected, actual: offset }.into());
             }
         }
-        if kind == Kind::Client {
+        if matches!(kind, Kind::Client | Kind::Settle) {
             next.count();
         }
-        if types::is_control(&entry.event_type)
+        if types::is_reserved(&entry.event_type)
             && let Some(control) = read_control(entry)
         {
             // What begins the window anew is not counted itself.
@@ -249,7 +254,7 @@ fn check<S: Sql>(
 /// The same key must come with the same type and payload. Only clients' keys are compared: a repeated delivery of a
 /// third party differs in its headers.
 fn same_content(kind: Kind, entry: &Entry, first: u64, stored: &Stored) -> Result<(), Failure> {
-    if !matches!(kind, Kind::Client | Kind::Import) {
+    if !matches!(kind, Kind::Client | Kind::Import | Kind::Settle) {
         return Ok(());
     }
     let same = match (StoredEvent::parse(&stored.line), line::content_of_fragment(&entry.fragment)) {

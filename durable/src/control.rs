@@ -20,12 +20,12 @@ pub(crate) fn load<S: Sql>(sql: &S) -> Result<ControlState, Failure> {
 /// Writes the parts that a commit changed.
 pub(crate) fn save<S: Sql>(sql: &S, state: &ControlState, parts: &[Part]) -> Result<(), Failure> {
     for part in parts {
-        match state.part(*part) {
+        match state.part(part) {
             Some(text) => sql.run(
                 "INSERT INTO state (part, value) VALUES (?, ?) ON CONFLICT (part) DO UPDATE SET value = excluded.value",
-                &[part.name().into(), text.as_str().into()],
+                &[part.name().as_ref().into(), text.as_str().into()],
             )?,
-            None => sql.run("DELETE FROM state WHERE part = ?", &[part.name().into()])?,
+            None => sql.run("DELETE FROM state WHERE part = ?", &[part.name().as_ref().into()])?,
         };
     }
     Ok(())

@@ -13,6 +13,8 @@
 //! | [`keys`] | idempotency |
 //! | [`control`] | the control state as rows, now and at any past offset |
 //! | [`children`] | the tree: who lives below, deletion |
+//! | [`delivery`] | subscriptions: leases, settles, retries, the outbox |
+//! | [`schedule`] | what is appended when |
 //! | [`obligation`] | what is still owed to other streams, and when |
 //! | [`parking`] | hooks that wait to be let in |
 //! | [`raw`] | the exact bytes of hooks |
@@ -25,6 +27,7 @@ pub mod call;
 pub mod children;
 pub mod commit;
 pub mod control;
+pub mod delivery;
 pub mod failure;
 #[cfg(feature = "fault-injection")]
 pub mod fault;
@@ -36,6 +39,7 @@ pub mod obligation;
 pub mod page;
 pub mod parking;
 pub mod raw;
+pub mod schedule;
 pub mod schema;
 pub mod sql;
 pub mod stream;

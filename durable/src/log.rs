@@ -76,6 +76,11 @@ impl Drafts {
         self.rows.get(place.row).and_then(|row| row.lines.get(place.start..place.end)).unwrap_or_default()
     }
 
+    /// The distinct types of each row.
+    pub fn types(&self) -> impl Iterator<Item = &str> {
+        self.rows.iter().flat_map(|row| row.types.iter().map(String::as_str))
+    }
+
     /// Bytes of all lines together.
     pub fn bytes(&self) -> usize {
         self.rows.iter().map(|row| row.lines.len()).sum()

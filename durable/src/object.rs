@@ -119,6 +119,7 @@ impl StreamCore {
     /// The next frame to send to those who follow live.
     #[wasm_bindgen(js_name = takeFrame)]
     pub fn take_frame(&mut self) -> Option<String> {
+        self.frames.extend(self.stream.take_news().into_iter().map(|slug| Frame::Due { slug }));
         if self.frames.is_empty() { None } else { Some(self.frames.remove(0).to_text()) }
     }
 
@@ -216,8 +217,82 @@ impl StreamCore {
     ///
     /// # Errors
     /// When the storage fails.
-    pub fn state(&mut self, at: Option<f64>) -> Result<JsString, Thrown> {
-        let outcome = call::state(&self.stream, at.map(to_u64));
+    pub fn state(&mut self, at: Option<f64>, now: f64) -> Result<JsString, Thrown> {
+        let outcome = call::state(&self.stream, moment(now, 0.0).at, at.map(to_u64));
+        self.finish(outcome)
+    }
+
+    /// See [`call::subscriptions`].
+    ///
+    /// # Errors
+    /// When the storage fails.
+    pub fn subscriptions(&mut self, slug: &str, now: f64) -> Result<JsString, Thrown> {
+        let outcome = call::subscriptions(&self.stream, moment(now, 0.0).at, slug);
+        self.finish(outcome)
+    }
+
+    /// See [`call::lease`].
+    ///
+    /// # Errors
+    /// When the storage fails.
+    pub fn lease(&mut self, text: &str, now: f64, random: f64) -> Result<JsString, Thrown> {
+        let outcome = call::lease(&mut self.stream, moment(now, random), text);
+        self.finish(outcome)
+    }
+
+    /// See [`call::hold`].
+    ///
+    /// # Errors
+    /// When the storage fails.
+    pub fn hold(&mut self, lease: &str) -> Result<JsString, Thrown> {
+        let outcome = call::hold(&mut self.stream, lease);
+        self.finish(outcome)
+    }
+
+    /// See [`call::settle_lease`].
+    ///
+    /// # Errors
+    /// When the storage fails.
+    #[wasm_bindgen(js_name = settleLease)]
+    pub fn settle_lease(&mut self, text: &str, now: f64, random: f64) -> Result<JsString, Thrown> {
+        let outcome = call::settle_lease(&mut self.stream, moment(now, random), text);
+        self.finish(outcome)
+    }
+
+    /// Whether something is to be handed to the courier now.
+    #[must_use]
+    #[wasm_bindgen(js_name = hasPushes)]
+    pub fn has_pushes(&self, now: f64) -> bool {
+        crate::delivery::push::is_due(&self.stream, moment(now, 0.0).at)
+    }
+
+    /// See [`call::take_pushes`].
+    ///
+    /// # Errors
+    /// When the storage fails.
+    #[wasm_bindgen(js_name = takePushes)]
+    pub fn take_pushes(&mut self, now: f64, random: f64) -> Result<Array, Thrown> {
+        let (pushes, frames) =
+            call::take_pushes(&mut self.stream, moment(now, random)).map_err(|failure| thrown(&failure))?;
+        self.frames.extend(frames);
+        Ok(pushes.iter().map(|text| JsValue::from_str(text)).collect())
+    }
+
+    /// See [`call::pick`].
+    ///
+    /// # Errors
+    /// When the storage fails.
+    pub fn pick(&mut self, text: &str, now: f64, random: f64) -> Result<JsString, Thrown> {
+        let outcome = call::pick(&mut self.stream, moment(now, random), text);
+        self.finish(outcome)
+    }
+
+    /// See [`call::unpick`].
+    ///
+    /// # Errors
+    /// When the storage fails.
+    pub fn unpick(&mut self, text: &str) -> Result<JsString, Thrown> {
+        let outcome = call::unpick(&mut self.stream, text);
         self.finish(outcome)
     }
 

@@ -8,8 +8,10 @@ use tailrace_model::time::Millis;
 
 use crate::Failure;
 use crate::children;
+use crate::delivery::outbox::{self, Outgoing};
 use crate::parking;
 use crate::raw;
+use crate::schedule;
 use crate::sql::{Row, Sql};
 use crate::stream::{Moment, Stream};
 
@@ -49,6 +51,19 @@ pub enum Message {
     },
     /// To a child: this control event holds for you too.
     Holds(Inherited),
+    /// To a stream above: something is due here for a subscription that you have.
+    Due {
+        /// The subscription.
+        slug: String,
+        /// Who speaks.
+        path: String,
+        /// Tells this notice from later ones.
+        mark: String,
+        /// Not before.
+        at: Millis,
+    },
+    /// To any stream: append this.
+    Append(Outgoing),
     /// To a child: delete yourself and all below.
     Delete {
         /// The life of it that the list has.
@@ -75,6 +90,31 @@ pub struct Inherited {
     pub event_type: String,
     /// The event's payload, as JSON text.
     pub payload: String,
+    /// The event that all copies come from.
+    pub root: Root,
+}
+
+/// The event that an inherited control event is a copy of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Root {
+    /// Its stream.
+    pub stream_path: String,
+    /// Its offset there.
+    pub offset: u64,
+    /// When it was written.
+    pub created_at: Millis,
+}
+
+/// Why a stream does not take what it was to append.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// The problem's code.
+    pub code: String,
+    /// What it was this time.
+    pub detail: String,
+    /// Whether trying again may help.
+    pub retryable: bool,
 }
 
 /// How a stream answers what it is told.
@@ -85,6 +125,9 @@ pub struct Reply {
     pub inherited: Vec<Inherited>,
     /// True when there is no such stream (any more).
     pub gone: bool,
+    /// Set when it does not take what it was to append.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Refusal>,
 }
 
 /// Kinds of rows.
@@ -98,6 +141,8 @@ pub(crate) enum Kind {
     Relay,
     /// Hand it to one that could not be reached then.
     RelayToOne,
+    /// Tell a stream above that something is due.
+    TellDue,
     /// Delete all below, then the stream itself.
     DeleteBelow,
     /// Forget bytes that no event came to name.
@@ -105,8 +150,15 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 6] =
-        [Self::TellBirth, Self::TellDeath, Self::Relay, Self::RelayToOne, Self::DeleteBelow, Self::SweepUpload];
+    const ALL: [Self; 7] = [
+        Self::TellBirth,
+        Self::TellDeath,
+        Self::Relay,
+        Self::RelayToOne,
+        Self::TellDue,
+        Self::DeleteBelow,
+        Self::SweepUpload,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -114,6 +166,7 @@ impl Kind {
             Self::TellDeath => "tell-death",
             Self::Relay => "relay",
             Self::RelayToOne => "relay-to-one",
+            Self::TellDue => "tell-due",
             Self::DeleteBelow => "delete-below",
             Self::SweepUpload => "sweep-upload",
         }
@@ -176,6 +229,10 @@ pub(crate) fn refresh<S: Sql>(stream: &mut Stream<S>) -> Result<(), Failure> {
 /// [`Failure::Storage`]
 pub fn next_call<S: Sql>(stream: &mut Stream<S>, now: Moment) -> Result<Option<Call>, Failure> {
     parking::let_in(stream, now)?;
+    schedule::fire(stream, now)?;
+    if let Some(call) = outbox::next_call(stream, now)? {
+        return Ok(Some(call));
+    }
     while stream.next_due.is_some_and(|due| due <= now.at) {
         let Some(obligation) = first(&stream.sql, now.at)? else {
             refresh(stream)?;
@@ -188,6 +245,7 @@ pub fn next_call<S: Sql>(stream: &mut Stream<S>, now: Moment) -> Result<Option<C
             Kind::TellBirth | Kind::TellDeath => children::birth_or_death(stream, &obligation)?,
             Kind::Relay => children::relay(stream, &obligation)?,
             Kind::RelayToOne => children::relay_to_one(stream, &obligation)?,
+            Kind::TellDue => Some(told_from(&obligation)?),
             Kind::DeleteBelow => children::delete_below(stream, now, &obligation)?,
             Kind::SweepUpload => {
                 raw::discard(stream, &obligation.detail)?;
@@ -199,6 +257,16 @@ pub fn next_call<S: Sql>(stream: &mut Stream<S>, now: Moment) -> Result<Option<C
         }
     }
     Ok(None)
+}
+
+fn told_from(obligation: &Obligation) -> Result<(String, Message), Failure> {
+    #[derive(Deserialize)]
+    struct Told {
+        to: String,
+        message: Message,
+    }
+    let told: Told = serde_json::from_str(&obligation.detail).map_err(|error| Failure::Storage(error.to_string()))?;
+    Ok((told.to, told.message))
 }
 
 /// Takes in how a call went: `None` = it did not arrive, and is tried again later.
@@ -215,10 +283,12 @@ pub fn settle<S: Sql>(stream: &mut Stream<S>, now: Moment, call: &Call, reply: O
         };
     };
     match &call.message {
+        Message::Append(_) => outbox::settle(stream, now, call, reply),
+        Message::Due { .. } => forget(stream, call.id),
         Message::Born { .. } | Message::Died { .. } => {
             forget(stream, call.id)?;
             for inherited in &reply.inherited {
-                children::take_over(stream, now, inherited)?;
+                children::take_over(stream, now, inherited, true)?;
             }
             Ok(())
         }
@@ -268,6 +338,6 @@ fn read(row: &Row) -> Option<Obligation> {
 }
 
 /// 1, 2, 4 … 60 seconds.
-fn pause_s(attempt: u32) -> u32 {
+pub(crate) fn pause_s(attempt: u32) -> u32 {
     1_u32.checked_shl(attempt).unwrap_or(LONGEST_PAUSE_S).clamp(1, LONGEST_PAUSE_S)
 }

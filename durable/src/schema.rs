@@ -35,9 +35,29 @@ const PARKED: &str = "CREATE TABLE IF NOT EXISTS parked (
 const RAW: &str = "CREATE TABLE IF NOT EXISTS raw (
     id TEXT NOT NULL, part INTEGER NOT NULL, bytes BLOB NOT NULL, PRIMARY KEY (id, part)) WITHOUT ROWID";
 
+/// How far each subscription has come, and the state that it keeps. See `delivery::Progress`.
+const DELIVERIES: &str = "CREATE TABLE IF NOT EXISTS deliveries (
+    slug TEXT PRIMARY KEY, progress TEXT NOT NULL, state TEXT) WITHOUT ROWID";
+
+/// When each schedule fires next.
+const SCHEDULES: &str = "CREATE TABLE IF NOT EXISTS schedules (
+    slug TEXT PRIMARY KEY, due INTEGER NOT NULL, runs INTEGER NOT NULL) WITHOUT ROWID";
+
+/// What answers append to other streams. Of those that go to the same one, only the first has a time at which it is due.
+/// Outlives a deletion: what was settled lands.
+const OUTBOX: &str = "CREATE TABLE IF NOT EXISTS outbox (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, target TEXT NOT NULL, due INTEGER, attempt INTEGER NOT NULL,
+    slug TEXT NOT NULL, event TEXT NOT NULL)";
+
+/// Streams below that have something due for a subscription that holds for them too.
+const BELOW: &str = "CREATE TABLE IF NOT EXISTS below (
+    slug TEXT NOT NULL, path TEXT NOT NULL, mark TEXT NOT NULL, due INTEGER NOT NULL,
+    PRIMARY KEY (slug, path)) WITHOUT ROWID";
+
 /// Makes the tables of a stream that is being born.
 pub(crate) fn create<S: Sql>(sql: &S) -> Result<(), Failure> {
-    for table in [LOG, KEYS, STATE, CONTROLS, CHILDREN, OBLIGATIONS, PARKED, RAW] {
+    for table in [LOG, KEYS, STATE, CONTROLS, CHILDREN, OBLIGATIONS, PARKED, RAW, DELIVERIES, SCHEDULES, OUTBOX, BELOW]
+    {
         sql.run(table, &[])?;
     }
     Ok(())
@@ -60,6 +80,9 @@ pub(crate) fn drop<S: Sql>(sql: &S) -> Result<(), Failure> {
         "DROP TABLE IF EXISTS controls",
         "DROP TABLE IF EXISTS parked",
         "DROP TABLE IF EXISTS raw",
+        "DROP TABLE IF EXISTS deliveries",
+        "DROP TABLE IF EXISTS schedules",
+        "DROP TABLE IF EXISTS below",
     ] {
         sql.run(table, &[])?;
     }

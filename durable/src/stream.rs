@@ -1,5 +1,7 @@
 //! One stream: what is kept of it in memory while its object is awake, and the way to everything that can be done with it.
 
+use std::collections::BTreeMap;
+
 use tailrace_model::StreamPath;
 use tailrace_model::json;
 use tailrace_model::problem::Problem;
@@ -7,10 +9,12 @@ use tailrace_model::state::ControlState;
 use tailrace_model::time::Millis;
 
 use crate::breaker::Window;
+use crate::delivery::outbox::{self, Outbox};
+use crate::delivery::{self, Delivery};
 use crate::log::Stored;
 use crate::parking::Parked;
 use crate::sql::Sql;
-use crate::{Failure, control, log, obligation, parking, schema};
+use crate::{Failure, control, log, obligation, parking, schedule, schema};
 
 /// When a call is made, and chance for it. Both come from outside, so that tests decide them.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +44,10 @@ pub struct Stream<S: Sql> {
     pub(crate) life: Option<Life>,
     /// When the first obligation is due.
     pub(crate) next_due: Option<Millis>,
+    /// What answers append to other streams and is not there yet.
+    pub(crate) outbox: Outbox,
+    /// Subscriptions that workers wait for and that have something due now.
+    pub(crate) news: Vec<String>,
     /// True while somebody follows live: only then is it worth preparing what they are sent.
     pub followed: bool,
 }
@@ -57,6 +65,10 @@ pub struct Life {
     pub window: Window,
     /// What waits to be let in.
     pub parked: Parked,
+    /// Subscriptions at work.
+    pub deliveries: BTreeMap<String, Delivery>,
+    /// Schedules at work.
+    pub schedules: BTreeMap<String, schedule::Next>,
 }
 
 impl<S: Sql> Stream<S> {
@@ -68,7 +80,8 @@ impl<S: Sql> Stream<S> {
         let life = if schema::exists(&sql, "log")? { load(&sql)? } else { None };
         let next_due = if schema::exists(&sql, "obligations")? { obligation::first_due(&sql)? } else { None };
         let quoted_path = json::quoted(path.as_str());
-        Ok(Self { sql, path, quoted_path, life, next_due, followed: false })
+        let outbox = outbox::load(&sql)?;
+        Ok(Self { sql, path, quoted_path, life, next_due, outbox, news: Vec::new(), followed: false })
     }
 
     /// Where it lives.
@@ -106,7 +119,13 @@ impl<S: Sql> Stream<S> {
     #[must_use]
     pub fn next_alarm(&self) -> Option<Millis> {
         let let_in = self.life.as_ref().and_then(parking::due);
-        [self.next_due, let_in].into_iter().flatten().min()
+        let fires = self.life.as_ref().and_then(schedule::due);
+        [self.next_due, self.outbox.due, let_in, fires, delivery::due(self)].into_iter().flatten().min()
+    }
+
+    /// The subscriptions that workers wait for and that have something due since this was last asked.
+    pub fn take_news(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.news)
     }
 
     /// The event at an offset.
@@ -134,5 +153,7 @@ fn load<S: Sql>(sql: &S) -> Result<Option<Life>, Failure> {
     let Some((head, last_at)) = log::tip(sql)? else { return Ok(None) };
     let state = control::load(sql)?;
     let window = log::window(sql, &state.breaker, last_at)?;
-    Ok(Some(Life { head, last_at, state, window, parked: parking::load(sql)? }))
+    let deliveries = delivery::load(sql, &state, head)?;
+    let schedules = schedule::load(sql, &state)?;
+    Ok(Some(Life { head, last_at, state, window, parked: parking::load(sql)?, deliveries, schedules }))
 }

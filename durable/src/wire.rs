@@ -39,8 +39,13 @@ pub struct Append {
     pub attached: Option<String>,
 }
 
-const KINDS: [(Kind, &str); 4] =
-    [(Kind::Client, "client"), (Kind::Import, "import"), (Kind::Hook, "hook"), (Kind::System, "system")];
+const KINDS: [(Kind, &str); 5] = [
+    (Kind::Client, "client"),
+    (Kind::Import, "import"),
+    (Kind::Hook, "hook"),
+    (Kind::System, "system"),
+    (Kind::Settle, "settle"),
+];
 const REPLIES: [(Reply, &str); 4] =
     [(Reply::Event, "event"), (Reply::Events, "events"), (Reply::Offset, "offset"), (Reply::Offsets, "offsets")];
 
@@ -231,6 +236,11 @@ pub enum Frame {
         /// Its line.
         line: String,
     },
+    /// Something is due for a subscription: workers that wait for it lease.
+    Due {
+        /// Its slug.
+        slug: String,
+    },
     /// The stream was deleted.
     Deleted,
 }
@@ -245,6 +255,7 @@ impl Frame {
                 format!("events {first} {last} {generation}\n{}", lines.as_deref().unwrap_or_default())
             }
             Self::Ephemeral { line } => format!("ephemeral\n{line}"),
+            Self::Due { slug } => format!("due {slug}"),
             Self::Deleted => "deleted".to_owned(),
         }
     }
@@ -266,6 +277,7 @@ impl Frame {
                 lines: (!body.is_empty()).then(|| body.to_owned()),
             },
             "ephemeral" => Self::Ephemeral { line: body.to_owned() },
+            "due" => Self::Due { slug: words.next()?.to_owned() },
             "deleted" => Self::Deleted,
             _ => return None,
         })
@@ -328,6 +340,7 @@ mod tests {
             Frame::Events { first: 1, last: 2, generation: "g".into(), lines: Some("{},\n{}".into()) },
             Frame::Events { first: 1, last: 2, generation: "g".into(), lines: None },
             Frame::Ephemeral { line: "{}".into() },
+            Frame::Due { slug: "a.b".into() },
             Frame::Deleted,
         ] {
             assert_eq!(Frame::parse(&frame.to_text()), Some(frame));

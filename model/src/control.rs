@@ -1,9 +1,17 @@
 //! Control events: what their payloads may say. There is no other way to configure a stream.
 
+mod fields;
+pub mod schedule;
+pub mod subscription;
+
 use serde_json::{Map, Value};
 
+use crate::deployment::Deployment;
 use crate::limits;
 use crate::problem::Problem;
+use fields::{Fields, invalid};
+pub use schedule::Schedule;
+pub use subscription::{Subscription, Target};
 
 /// A control event, understood.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,6 +51,55 @@ pub enum Control {
         /// Holds for every stream below too.
         children: bool,
     },
+    /// `schedule.configured`.
+    ScheduleConfigured(Box<Schedule>),
+    /// `schedule.removed`.
+    ScheduleRemoved {
+        /// Which.
+        slug: String,
+        /// Holds for every stream below too.
+        children: bool,
+    },
+    /// `schedule.ended`.
+    ScheduleEnded {
+        /// Which.
+        slug: String,
+    },
+    /// `subscription.configured`.
+    SubscriptionConfigured(Box<Subscription>),
+    /// `subscription.removed`.
+    SubscriptionRemoved {
+        /// Which.
+        slug: String,
+        /// Holds for every stream below too.
+        children: bool,
+    },
+    /// `subscription.halted`.
+    SubscriptionHalted {
+        /// Which.
+        slug: String,
+        /// Why.
+        reason: String,
+        /// The first event that was not delivered.
+        offset: u64,
+        /// The HTTP status of the last answer, if there was one.
+        last_status: Option<u64>,
+    },
+    /// `subscription.resumed`.
+    SubscriptionResumed(Resume),
+}
+
+/// How a subscription goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resume {
+    /// Which.
+    pub slug: String,
+    /// From this offset again; `None` = where it stands.
+    pub from: Option<u64>,
+    /// What was delivered before is to be done again, not only folded.
+    pub redo: bool,
+    /// Past the one event at which it stands.
+    pub skip: bool,
 }
 
 impl Control {
@@ -50,11 +107,14 @@ impl Control {
     ///
     /// # Errors
     /// [`Problem::InvalidControlEvent`] naming the first field that is unknown, missing or not right.
-    pub fn check(event_type: &str, payload: &str) -> Result<Option<Self>, Problem> {
+    pub fn check(event_type: &str, payload: &str, deployment: &dyn Deployment) -> Result<Option<Self>, Problem> {
         let mut fields = Fields::new(payload)?;
         let control = Self::from_fields(event_type, &mut fields)?;
         if control.is_some() {
             fields.finish()?;
+        }
+        if let Some(Self::SubscriptionConfigured(subscription)) = &control {
+            subscription.check(deployment)?;
         }
         Ok(control)
     }
@@ -63,11 +123,23 @@ impl Control {
     #[must_use]
     pub fn read(event_type: &str, payload: &str) -> Option<Self> {
         let mut fields = Fields::new(payload).ok()?;
-        if event_type == "stream.created" {
-            return Some(Self::Created {
-                path: fields.text("path", limits::PATH_BYTES).ok()??,
-                generation: fields.text("generation", limits::KEY_CHARS).ok()??,
-            });
+        match event_type {
+            "stream.created" => {
+                return Some(Self::Created {
+                    path: fields.text("path", limits::PATH_BYTES).ok()??,
+                    generation: fields.text("generation", limits::KEY_CHARS).ok()??,
+                });
+            }
+            "schedule.ended" => return Some(Self::ScheduleEnded { slug: fields.slug().ok()? }),
+            "subscription.halted" => {
+                return Some(Self::SubscriptionHalted {
+                    slug: fields.slug().ok()?,
+                    reason: fields.text("reason", limits::EVENT_BYTES).ok()?.unwrap_or_default(),
+                    offset: fields.integer("offset", 0..=u64::MAX, 0).ok()?,
+                    last_status: fields.optional_integer("lastStatus", 0..=999).ok()?,
+                });
+            }
+            _ => {}
         }
         let breaker = fields.0.remove("breaker");
         match Self::from_fields(event_type, &mut fields).ok()?? {
@@ -80,10 +152,36 @@ impl Control {
     #[must_use]
     pub fn holds_for_children(&self) -> bool {
         match self {
-            Self::Created { .. } | Self::MetadataUpdated { .. } => false,
-            Self::Paused { children, .. } | Self::Resumed { children } | Self::BreakerConfigured { children, .. } => {
-                *children
-            }
+            Self::Created { .. }
+            | Self::MetadataUpdated { .. }
+            | Self::ScheduleEnded { .. }
+            | Self::SubscriptionHalted { .. }
+            | Self::SubscriptionResumed(_) => false,
+            Self::ScheduleConfigured(schedule) => schedule.children,
+            Self::SubscriptionConfigured(subscription) => subscription.children,
+            Self::Paused { children, .. }
+            | Self::Resumed { children }
+            | Self::BreakerConfigured { children, .. }
+            | Self::ScheduleRemoved { children, .. }
+            | Self::SubscriptionRemoved { children, .. } => *children,
+        }
+    }
+
+    /// What the event is about, where a later one on the same subject takes the place of an earlier one.
+    #[must_use]
+    pub fn subject(&self) -> Option<String> {
+        match self {
+            Self::Paused { .. } | Self::Resumed { .. } => Some("paused".to_owned()),
+            Self::BreakerConfigured { .. } => Some("breaker".to_owned()),
+            Self::ScheduleConfigured(schedule) => Some(format!("schedule:{}", schedule.slug)),
+            Self::ScheduleRemoved { slug, .. } => Some(format!("schedule:{slug}")),
+            Self::SubscriptionConfigured(subscription) => Some(format!("subscription:{}", subscription.slug)),
+            Self::SubscriptionRemoved { slug, .. } => Some(format!("subscription:{slug}")),
+            Self::Created { .. }
+            | Self::MetadataUpdated { .. }
+            | Self::ScheduleEnded { .. }
+            | Self::SubscriptionHalted { .. }
+            | Self::SubscriptionResumed(_) => None,
         }
     }
 
@@ -104,80 +202,29 @@ impl Control {
                 window_ms: fields.integer("windowMs", 1..=limits::BREAKER_WINDOW_MS_MAX, limits::BREAKER_WINDOW_MS)?,
                 children: fields.flag("children")?,
             },
+            "schedule.configured" => Self::ScheduleConfigured(Box::new(Schedule::from_fields(fields)?)),
+            "schedule.removed" => Self::ScheduleRemoved { slug: fields.slug()?, children: fields.flag("children")? },
+            "subscription.configured" => Self::SubscriptionConfigured(Box::new(Subscription::from_fields(fields)?)),
+            "subscription.removed" => {
+                Self::SubscriptionRemoved { slug: fields.slug()?, children: fields.flag("children")? }
+            }
+            "subscription.resumed" => Self::SubscriptionResumed(resume_from(fields)?),
             _ => return Ok(None),
         }))
     }
 }
 
-/// The fields of a payload that are not read yet.
-struct Fields(Map<String, Value>);
-
-impl Fields {
-    fn new(payload: &str) -> Result<Self, Problem> {
-        match serde_json::from_str(payload) {
-            Ok(Value::Object(fields)) => Ok(Self(fields)),
-            _ => Err(invalid("payload", "a JSON object")),
-        }
+fn resume_from(fields: &mut Fields) -> Result<Resume, Problem> {
+    let slug = fields.slug()?;
+    let from = fields.optional_integer("from", 1..=1 << 53)?;
+    let resume = Resume { slug, from, redo: fields.flag("redo")?, skip: fields.flag("skip")? };
+    if resume.redo && resume.from.is_none() {
+        return Err(invalid("redo", "only together with from"));
     }
-
-    fn text(&mut self, name: &str, max_bytes: usize) -> Result<Option<String>, Problem> {
-        match self.0.remove(name) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) if text.len() <= max_bytes => Ok(Some(text)),
-            Some(_) => Err(invalid(name, format!("a string of at most {max_bytes} bytes"))),
-        }
+    if resume.skip && resume.from.is_some() {
+        return Err(invalid("skip", "not together with from"));
     }
-
-    fn flag(&mut self, name: &str) -> Result<bool, Problem> {
-        match self.0.remove(name) {
-            None => Ok(false),
-            Some(Value::Bool(flag)) => Ok(flag),
-            Some(_) => Err(invalid(name, "true or false")),
-        }
-    }
-
-    fn object(&mut self, name: &str) -> Result<Map<String, Value>, Problem> {
-        match self.0.remove(name) {
-            Some(Value::Object(object)) => Ok(object),
-            _ => Err(invalid(name, "a JSON object")),
-        }
-    }
-
-    fn integer(&mut self, name: &str, range: std::ops::RangeInclusive<u64>, default: u64) -> Result<u64, Problem> {
-        match self.0.remove(name) {
-            None => Ok(default),
-            Some(value) => value
-                .as_u64()
-                .filter(|number| range.contains(number))
-                .ok_or_else(|| invalid(name, format!("an integer from {} to {}", range.start(), range.end()))),
-        }
-    }
-
-    fn integer_or_null(
-        &mut self,
-        name: &str,
-        range: std::ops::RangeInclusive<u64>,
-        default: u64,
-    ) -> Result<Option<u64>, Problem> {
-        if self.0.get(name).is_some_and(Value::is_null) {
-            self.0.remove(name);
-            return Ok(None);
-        }
-        self.integer(name, range, default).map(Some)
-    }
-
-    fn finish(self) -> Result<(), Problem> {
-        match self.0.keys().next() {
-            None => Ok(()),
-            Some(unknown) => Err(invalid(unknown, "this event has no such field")),
-        }
-    }
-}
-
-fn invalid(field: &str, detail: impl Into<String>) -> Problem {
-    // Inside the event these are fields of its payload.
-    let field = if field == "payload" { field.to_owned() } else { format!("payload.{field}") };
-    Problem::InvalidControlEvent { field, detail: detail.into() }
+    Ok(resume)
 }
 
 #[cfg(test)]
@@ -185,7 +232,7 @@ mod tests {
     use super::*;
 
     fn field_refused(event_type: &str, payload: &str) -> Option<String> {
-        match Control::check(event_type, payload) {
+        match Control::check(event_type, payload, &crate::deployment::Nowhere) {
             Err(Problem::InvalidControlEvent { field, .. }) => Some(field),
             _ => None,
         }

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::cause::NamedCause;
 use crate::control::Control;
+use crate::deployment::{Deployment, Nowhere};
 use crate::envelope::{Envelope, Members};
 use crate::json;
 use crate::limits;
@@ -32,12 +33,20 @@ pub struct NewEvent {
 }
 
 /// Who writes, and in which way.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy)]
 pub struct Writer<'a> {
     /// The name that goes to `metadata.tailrace.by`.
     pub by: Option<&'a str>,
     /// Events are history from elsewhere, as read there.
     pub import: bool,
+    /// The deployment that control events are checked against.
+    pub deployment: &'a dyn Deployment,
+}
+
+impl Default for Writer<'_> {
+    fn default() -> Self {
+        Self { by: None, import: false, deployment: &Nowhere }
+    }
 }
 
 /// Why a JSON object did not become an event.
@@ -129,7 +138,7 @@ impl Envelope<'_> {
             if writer.import {
                 Cow::Owned(format!("imported.{event_type}"))
             } else if types::is_control(event_type) {
-                Control::check(event_type, payload)?;
+                Control::check(event_type, payload, writer.deployment)?;
                 Cow::Borrowed(event_type)
             } else {
                 return Err(Problem::ReservedType { event_type: event_type.to_owned() }.into());
@@ -354,7 +363,7 @@ mod tests {
     #[test]
     fn what_the_system_said_elsewhere_is_part_of_where_an_event_comes_from() {
         let text = r#"{"type":"m","metadata":{"tailrace":{"by":"x"},"k":1}}"#;
-        let writer = Writer { by: None, import: true };
+        let writer = Writer { import: true, ..Writer::default() };
         let new = serde_json::from_str::<Envelope>(text).unwrap().into_event(writer).unwrap();
         assert_eq!(
             new.fragment,
@@ -366,7 +375,7 @@ mod tests {
     fn who_wrote_and_where_from_goes_to_the_systems_metadata() {
         let text =
             r#"{"offset":7,"type":"stream.paused","payload":{},"metadata":{"a":1},"streamPath":"/x","createdAt":"t"}"#;
-        let writer = Writer { by: Some("bob"), import: true };
+        let writer = Writer { by: Some("bob"), import: true, ..Writer::default() };
         let new = serde_json::from_str::<Envelope>(text).unwrap().into_event(writer).unwrap();
         assert_eq!(
             new.fragment,

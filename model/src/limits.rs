@@ -69,3 +69,47 @@ pub const CHILDREN_DEFAULT: u64 = 100;
 pub const CHILDREN_DETAILED: u64 = 50;
 /// Bytes of a pause's reason.
 pub const REASON_BYTES: usize = 4 * KIB;
+/// Subscriptions of one stream.
+pub const SUBSCRIPTIONS: usize = 100;
+/// Schedules of one stream.
+pub const SCHEDULES: usize = 1_000;
+/// The event of a schedule, in bytes.
+pub const SCHEDULED_EVENT_BYTES: usize = 256 * KIB;
+/// The shortest time between two occurrences of a schedule.
+pub const SCHEDULE_EVERY_MS_MIN: u64 = 1_000;
+/// The longest: 100 years.
+pub const SCHEDULE_SPAN_MS_MAX: u64 = 36_525 * 86_400_000;
+/// Bytes of a cron expression, or of a zone's name.
+pub const CRON_BYTES: usize = 256;
+/// No instant is later than the year 9999, the last that RFC 3339 can write.
+pub const LATEST_MS: i64 = 253_402_300_800_000;
+/// Events in one delivery when nothing is said.
+pub const SUBSCRIPTION_BATCH_DEFAULT: u64 = 100;
+/// Bytes of the events in one delivery; one event at least.
+pub const DELIVERY_BYTES: usize = MIB;
+/// Bytes of a subscription's state.
+pub const STATE_BYTES: usize = 256 * KIB;
+/// Bytes of a CEL condition.
+pub const CONDITION_BYTES: usize = KIB;
+/// Bytes of a target's URL.
+pub const URL_BYTES: usize = 2 * KIB;
+/// Headers that a subscription may set, and their bytes together.
+pub const PUSH_HEADERS: usize = 32;
+/// Bytes of the headers that a subscription sets.
+pub const PUSH_HEADERS_BYTES: usize = 8 * KIB;
+/// Milliseconds to the last byte of a push's answer when nothing is said.
+pub const PUSH_TIMEOUT_MS: u64 = 15_000;
+/// The longest that can be said.
+pub const PUSH_TIMEOUT_MS_MAX: u64 = 25_000;
+/// Bytes of a push's answer that are read.
+pub const ANSWER_BYTES: usize = MIB;
+/// Seconds for which a lease is given when nothing is said.
+pub const LEASE_SECONDS: u64 = 30;
+/// The longest a lease is given for.
+pub const LEASE_SECONDS_MAX: u64 = 600;
+/// The last attempts that are kept of a subscription.
+pub const ATTEMPTS_KEPT: usize = 20;
+/// Events of one subscription that wait for other streams: no more is delivered to it until some have landed.
+pub const OUTBOX_WAITING: u64 = 1_000;
+/// A cursor that moved without a delivery is written when it is so far ahead of its row.
+pub const CURSOR_SAVED_EVERY: u64 = 1_000;

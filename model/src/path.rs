@@ -56,6 +56,31 @@ impl StreamPath {
         Ok(Self(format!("/{inner}")))
     }
 
+    /// Reads a path as one stream names another: from the root with a leading `/`, else from this one, where `.` is this
+    /// stream and `..` its parent.
+    ///
+    /// # Errors
+    /// [`Problem::InvalidPath`] with the rule that is broken.
+    pub fn resolve(&self, text: &str) -> Result<Self, Problem> {
+        if text.starts_with('/') {
+            return Self::from_decoded(text);
+        }
+        if text.is_empty() {
+            return Err(invalid("a path is not empty"));
+        }
+        let mut segments: Vec<&str> = self.0.split('/').filter(|it| !it.is_empty()).collect();
+        for segment in text.strip_suffix('/').unwrap_or(text).split('/') {
+            match segment {
+                "." => {}
+                ".." if segments.pop().is_none() => return Err(invalid("there is nothing above the root")),
+                ".." => {}
+                "" => return Err(invalid("a path has no empty segments")),
+                name => segments.push(name),
+            }
+        }
+        Self::from_decoded(&format!("/{}", segments.join("/")))
+    }
+
     /// The canonical spelling.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -121,6 +146,20 @@ mod tests {
 
     fn parsed(text: &str) -> Option<String> {
         StreamPath::parse(text).ok().map(|path| path.0)
+    }
+
+    #[test]
+    fn a_path_is_named_from_another() {
+        let here = StreamPath::parse("/a/b").unwrap();
+        let from = |text: &str| here.resolve(text).ok().map(|path| path.0);
+        for (text, path) in
+            [("c", "/a/b/c"), ("./c/d/", "/a/b/c/d"), ("../c", "/a/c"), ("../..", "/"), (".", "/a/b"), ("/x", "/x")]
+        {
+            assert_eq!(from(text).as_deref(), Some(path), "{text}");
+        }
+        for bad in ["", "../../..", "c//d", "_x", "a b"] {
+            assert_eq!(from(bad), None, "{bad}");
+        }
     }
 
     #[test]

@@ -68,6 +68,15 @@ pub enum Problem {
         /// Where the first use stands.
         offset: u64,
     },
+    /// The lease ran out and was given on, or is none of this stream.
+    LeaseLost,
+    /// A settle, or a push's answer, that can never be accepted.
+    InvalidSettle {
+        /// The offending field.
+        field: String,
+        /// What is wrong with it.
+        detail: String,
+    },
     /// The chain of causes went through too many streams.
     HopLimit {
         /// How many it would have been.
@@ -135,6 +144,7 @@ pub const CODES: &[Code] = &[
     INVALID_QUERY,
     INVALID_BATCH,
     INVALID_EVENT,
+    INVALID_SETTLE,
     UNAUTHORIZED,
     RESERVED_TYPE,
     FORBIDDEN,
@@ -142,6 +152,7 @@ pub const CODES: &[Code] = &[
     NOT_FOUND,
     METHOD_NOT_ALLOWED,
     IDEMPOTENCY_CONFLICT,
+    LEASE_LOST,
     HOP_LIMIT,
     OFFSET_MISMATCH,
     TOO_LARGE,
@@ -156,6 +167,7 @@ const INVALID_QUERY: Code = code("invalid_query", 400, "A parameter or header is
 const INVALID_BATCH: Code =
     code("invalid_batch", 400, "An element of the batch is not an event; nothing was written", false);
 const INVALID_EVENT: Code = code("invalid_event", 400, "The body is not an event", false);
+const INVALID_SETTLE: Code = code("invalid_settle", 400, "The settle can never be accepted", false);
 const UNAUTHORIZED: Code = code("unauthorized", 401, "A valid token is needed", false);
 const RESERVED_TYPE: Code = code("reserved_type", 403, "Only the system writes events of this type", false);
 const FORBIDDEN: Code = code("forbidden", 403, "The token does not allow this", false);
@@ -163,6 +175,7 @@ const STREAM_NOT_FOUND: Code = code("stream_not_found", 404, "There is no stream
 const NOT_FOUND: Code = code("not_found", 404, "There is nothing here", false);
 const METHOD_NOT_ALLOWED: Code = code("method_not_allowed", 405, "This path does not take this method", false);
 const IDEMPOTENCY_CONFLICT: Code = code("idempotency_conflict", 409, "The key was used for another event", false);
+const LEASE_LOST: Code = code("lease_lost", 409, "The lease ran out; its events were given on", false);
 const HOP_LIMIT: Code = code("hop_limit", 409, "The chain of causes has too many hops", false);
 const OFFSET_MISMATCH: Code = code("offset_mismatch", 412, "The event would get another offset", false);
 const TOO_LARGE: Code = code("too_large", 413, "Larger than the limit", false);
@@ -187,6 +200,8 @@ impl Problem {
             Self::NotFound { .. } => NOT_FOUND,
             Self::MethodNotAllowed { .. } => METHOD_NOT_ALLOWED,
             Self::IdempotencyConflict { .. } => IDEMPOTENCY_CONFLICT,
+            Self::LeaseLost => LEASE_LOST,
+            Self::InvalidSettle { .. } => INVALID_SETTLE,
             Self::HopLimit { .. } => HOP_LIMIT,
             Self::OffsetMismatch { .. } => OFFSET_MISMATCH,
             Self::TooLarge { .. } => TOO_LARGE,
@@ -229,7 +244,9 @@ impl Problem {
         Value::Object(body).to_string()
     }
 
-    fn detail(&self) -> String {
+    /// What it was this time, for people.
+    #[must_use]
+    pub fn detail(&self) -> String {
         match self {
             Self::InvalidPath { detail }
             | Self::Unauthorized { detail }
@@ -238,6 +255,7 @@ impl Problem {
             | Self::Unavailable { detail, .. } => detail.clone(),
             Self::InvalidQuery { field, detail }
             | Self::InvalidEvent { field, detail }
+            | Self::InvalidSettle { field, detail }
             | Self::InvalidControlEvent { field, detail } => format!("{field}: {detail}"),
             Self::InvalidBatch { index, detail } => format!("element {index}: {detail}"),
             Self::ReservedType { event_type } => {
@@ -248,6 +266,7 @@ impl Problem {
             Self::IdempotencyConflict { offset } => {
                 format!("the event at offset {offset} has this key, but another type or payload")
             }
+            Self::LeaseLost => "lease again: what was not settled is delivered once more".to_owned(),
             Self::HopLimit { hops } => {
                 format!("{hops} hops from stream to stream, at most {} are allowed", crate::limits::HOPS)
             }
@@ -268,6 +287,7 @@ impl Problem {
         match self {
             Self::InvalidQuery { field, .. }
             | Self::InvalidEvent { field, .. }
+            | Self::InvalidSettle { field, .. }
             | Self::InvalidControlEvent { field, .. } => {
                 body.insert("field".into(), json!(field));
             }
@@ -296,6 +316,7 @@ impl Problem {
                 body.insert("resume".into(), json!("append {\"type\":\"stream.resumed\"} to this stream"));
             }
             Self::InvalidPath { .. }
+            | Self::LeaseLost
             | Self::Unauthorized { .. }
             | Self::Forbidden { .. }
             | Self::StreamNotFound { .. }

@@ -1,11 +1,13 @@
 //! What control events add up to. The same fold gives the state now and the state after any past offset.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::control::Control;
+use crate::control::{Control, Schedule, Subscription};
 use crate::limits;
 use crate::problem::Problem;
 use crate::time::{Millis, to_rfc3339};
@@ -23,6 +25,48 @@ pub struct ControlState {
     pub metadata: Map<String, Value>,
     /// Control events that hold for streams below, also those born later: what is configured -> the event's offset.
     pub inherited: BTreeMap<String, u64>,
+    /// Who is handed the stream's events, by slug.
+    pub subscriptions: BTreeMap<String, Arc<Subscribed>>,
+    /// Events to append later, by slug.
+    pub schedules: BTreeMap<String, Arc<Scheduled>>,
+}
+
+/// A subscription, since it was last configured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Subscribed {
+    /// How it is configured.
+    pub config: Subscription,
+    /// The offset of the event that configured it.
+    pub offset: u64,
+    /// Set while nothing is delivered because something is wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub halted: Option<Halt>,
+}
+
+/// Why a subscription gave up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Halt {
+    /// In words.
+    pub reason: String,
+    /// The first event that was not delivered.
+    pub offset: u64,
+    /// The HTTP status of the last answer, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_status: Option<u64>,
+    /// When it gave up.
+    pub since: Millis,
+}
+
+/// A schedule, since it was last configured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scheduled {
+    /// How it is configured.
+    pub config: Schedule,
+    /// The offset of the event that configured it; what it appends stands there.
+    pub offset: u64,
+    /// When it was configured: where its grid begins.
+    pub at: Millis,
 }
 
 /// Who a stream is.
@@ -71,7 +115,7 @@ impl Default for Breaker {
 }
 
 /// A piece of the state that is stored as one row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
     /// [`ControlState::identity`]
     Identity,
@@ -83,22 +127,25 @@ pub enum Part {
     Metadata,
     /// [`ControlState::inherited`]
     Inherited,
+    /// The subscription of this slug.
+    Subscription(String),
+    /// The schedule of this slug.
+    Schedule(String),
 }
 
 impl Part {
-    /// Every part.
-    pub const ALL: [Self; 5] = [Self::Identity, Self::Paused, Self::Breaker, Self::Metadata, Self::Inherited];
-
     /// The row's name.
     #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
+    pub fn name(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
             Self::Identity => "identity",
             Self::Paused => "paused",
             Self::Breaker => "breaker",
             Self::Metadata => "metadata",
             Self::Inherited => "inherited",
-        }
+            Self::Subscription(slug) => return Cow::Owned(format!("subscription:{slug}")),
+            Self::Schedule(slug) => return Cow::Owned(format!("schedule:{slug}")),
+        })
     }
 }
 
@@ -106,51 +153,92 @@ impl ControlState {
     /// Takes in one control event and says which parts it may have changed.
     ///
     /// # Errors
-    /// [`Problem::TooLarge`] when the merged metadata would be; the state is unchanged then.
-    pub fn apply(&mut self, offset: u64, at: Millis, control: &Control) -> Result<&'static [Part], Problem> {
-        match control {
+    /// [`Problem::TooLarge`] when a limit of the stream would be passed, [`Problem::InvalidControlEvent`] when it names
+    /// what is not there; the state is unchanged then.
+    pub fn apply(&mut self, offset: u64, at: Millis, control: &Control) -> Result<Vec<Part>, Problem> {
+        let subject = control.subject();
+        let mut parts = match control {
             Control::Created { path, generation } => {
                 self.identity = Some(Identity { path: path.clone(), generation: generation.clone(), created_at: at });
-                Ok(&[Part::Identity])
+                vec![Part::Identity]
             }
-            Control::MetadataUpdated { patch } => {
-                let mut merged = Value::Object(self.metadata.clone());
-                merge(&mut merged, &Value::Object(patch.clone()));
-                if merged.to_string().len() > limits::METADATA_BYTES {
-                    return Err(Problem::TooLarge {
-                        what: "the stream's metadata in bytes",
-                        limit: limits::METADATA_BYTES,
-                    });
-                }
-                if let Value::Object(merged) = merged {
-                    self.metadata = merged;
-                }
-                Ok(&[Part::Metadata])
-            }
-            Control::Paused { reason, breaker, children } => {
+            Control::MetadataUpdated { patch } => self.update_metadata(patch)?,
+            Control::Paused { reason, breaker, .. } => {
                 self.paused = Some(Pause { reason: reason.clone(), since: at, offset, breaker: breaker.clone() });
-                self.inherit("paused", offset, *children);
-                Ok(&[Part::Paused, Part::Inherited])
+                vec![Part::Paused]
             }
-            Control::Resumed { children } => {
+            Control::Resumed { .. } => {
                 self.paused = None;
                 self.breaker.since = offset;
-                if *children {
-                    self.inherited.remove("paused");
-                }
-                Ok(&[Part::Paused, Part::Breaker, Part::Inherited])
+                vec![Part::Paused, Part::Breaker]
             }
-            Control::BreakerConfigured { limit, window_ms, children } => {
+            Control::BreakerConfigured { limit, window_ms, .. } => {
                 self.breaker = Breaker { limit: *limit, window_ms: *window_ms, since: offset };
-                self.inherit("breaker", offset, *children);
-                Ok(&[Part::Breaker, Part::Inherited])
+                vec![Part::Breaker]
             }
+            Control::ScheduleConfigured(config) => {
+                room_for(&self.schedules, &config.slug, limits::SCHEDULES, "schedules of a stream")?;
+                let scheduled = Scheduled { config: (**config).clone(), offset, at };
+                self.schedules.insert(config.slug.clone(), Arc::new(scheduled));
+                vec![Part::Schedule(config.slug.clone())]
+            }
+            Control::ScheduleRemoved { slug, .. } | Control::ScheduleEnded { slug } => {
+                self.schedules.remove(slug);
+                vec![Part::Schedule(slug.clone())]
+            }
+            Control::SubscriptionConfigured(config) => {
+                room_for(&self.subscriptions, &config.slug, limits::SUBSCRIPTIONS, "subscriptions of a stream")?;
+                let subscribed = Subscribed { config: (**config).clone(), offset, halted: None };
+                self.subscriptions.insert(config.slug.clone(), Arc::new(subscribed));
+                vec![Part::Subscription(config.slug.clone())]
+            }
+            Control::SubscriptionRemoved { slug, .. } => {
+                self.subscriptions.remove(slug);
+                vec![Part::Subscription(slug.clone())]
+            }
+            Control::SubscriptionHalted { slug, reason, offset, last_status } => {
+                let halt = Halt { reason: reason.clone(), offset: *offset, last_status: *last_status, since: at };
+                self.change_subscription(slug, |subscribed| subscribed.halted = Some(halt))
+            }
+            Control::SubscriptionResumed(resume) => {
+                if !self.subscriptions.contains_key(&resume.slug) {
+                    return Err(Problem::InvalidControlEvent {
+                        field: "payload.slug".to_owned(),
+                        detail: format!("this stream has no subscription {}", resume.slug),
+                    });
+                }
+                self.change_subscription(&resume.slug, |subscribed| subscribed.halted = None)
+            }
+        };
+        if let Some(subject) = subject {
+            self.inherit(subject, offset, control);
+            parts.push(Part::Inherited);
         }
+        Ok(parts)
+    }
+
+    fn update_metadata(&mut self, patch: &Map<String, Value>) -> Result<Vec<Part>, Problem> {
+        let mut merged = Value::Object(self.metadata.clone());
+        merge(&mut merged, &Value::Object(patch.clone()));
+        if merged.to_string().len() > limits::METADATA_BYTES {
+            return Err(Problem::TooLarge { what: "the stream's metadata in bytes", limit: limits::METADATA_BYTES });
+        }
+        if let Value::Object(merged) = merged {
+            self.metadata = merged;
+        }
+        Ok(vec![Part::Metadata])
+    }
+
+    fn change_subscription(&mut self, slug: &str, change: impl FnOnce(&mut Subscribed)) -> Vec<Part> {
+        if let Some(subscribed) = self.subscriptions.get_mut(slug) {
+            change(Arc::make_mut(subscribed));
+        }
+        vec![Part::Subscription(slug.to_owned())]
     }
 
     /// A part as stored text; `None` when the row should not be there.
     #[must_use]
-    pub fn part(&self, part: Part) -> Option<String> {
+    pub fn part(&self, part: &Part) -> Option<String> {
         match part {
             Part::Identity => self.identity.as_ref().and_then(|it| serde_json::to_string(it).ok()),
             Part::Paused => self.paused.as_ref().and_then(|it| serde_json::to_string(it).ok()),
@@ -160,6 +248,10 @@ impl ControlState {
             Part::Metadata => serde_json::to_string(&self.metadata).ok(),
             Part::Inherited if self.inherited.is_empty() => None,
             Part::Inherited => serde_json::to_string(&self.inherited).ok(),
+            Part::Subscription(slug) => {
+                self.subscriptions.get(slug).and_then(|it| serde_json::to_string(it.as_ref()).ok())
+            }
+            Part::Schedule(slug) => self.schedules.get(slug).and_then(|it| serde_json::to_string(it.as_ref()).ok()),
         }
     }
 
@@ -168,13 +260,19 @@ impl ControlState {
     /// # Errors
     /// When the text is not what [`Self::part`] made.
     pub fn set_part(&mut self, name: &str, text: &str) -> Result<(), serde_json::Error> {
-        match Part::ALL.into_iter().find(|part| part.name() == name) {
-            Some(Part::Identity) => self.identity = Some(serde_json::from_str(text)?),
-            Some(Part::Paused) => self.paused = Some(serde_json::from_str(text)?),
-            Some(Part::Breaker) => self.breaker = serde_json::from_str(text)?,
-            Some(Part::Metadata) => self.metadata = serde_json::from_str(text)?,
-            Some(Part::Inherited) => self.inherited = serde_json::from_str(text)?,
-            None => {}
+        match name.split_once(':').unwrap_or((name, "")) {
+            ("identity", _) => self.identity = Some(serde_json::from_str(text)?),
+            ("paused", _) => self.paused = Some(serde_json::from_str(text)?),
+            ("breaker", _) => self.breaker = serde_json::from_str(text)?,
+            ("metadata", _) => self.metadata = serde_json::from_str(text)?,
+            ("inherited", _) => self.inherited = serde_json::from_str(text)?,
+            ("subscription", slug) => {
+                self.subscriptions.insert(slug.to_owned(), Arc::new(serde_json::from_str(text)?));
+            }
+            ("schedule", slug) => {
+                self.schedules.insert(slug.to_owned(), Arc::new(serde_json::from_str(text)?));
+            }
+            _ => {}
         }
         Ok(())
     }
@@ -191,20 +289,76 @@ impl ControlState {
         out.insert("paused".into(), self.paused.as_ref().map_or(Value::Null, Pause::to_json));
         out.insert("breaker".into(), json!({"limit": self.breaker.limit, "windowMs": self.breaker.window_ms}));
         out.insert("metadata".into(), json!(self.metadata));
+        let schedules = self.schedules.iter().map(|(slug, it)| (slug.clone(), it.to_json()));
+        out.insert("schedules".into(), Value::Object(schedules.collect()));
+        let subscriptions = self.subscriptions.iter().map(|(slug, it)| (slug.clone(), it.to_json()));
+        out.insert("subscriptions".into(), Value::Object(subscriptions.collect()));
         // Filled by what configures them; an empty object says that nothing is.
-        for kind in ["schedules", "subscriptions", "hooks", "tools"] {
+        for kind in ["hooks", "tools"] {
             out.insert(kind.into(), json!({}));
         }
         out
     }
 
-    fn inherit(&mut self, what: &str, offset: u64, children: bool) {
-        if children {
-            self.inherited.insert(what.to_owned(), offset);
-        } else if what != "paused" {
-            // A `configured` replaces its slug whole; a plain pause takes back none that was given to the children.
-            self.inherited.remove(what);
+    /// What holds for streams that are born later: a `configured` replaces its slug whole, a removal or a resumption for
+    /// the children takes it back; a plain pause or resumption takes back none that was given to them.
+    fn inherit(&mut self, subject: String, offset: u64, control: &Control) {
+        let takes_back = matches!(
+            control,
+            Control::Resumed { .. } | Control::ScheduleRemoved { .. } | Control::SubscriptionRemoved { .. }
+        );
+        match (control.holds_for_children(), takes_back) {
+            (true, false) => {
+                self.inherited.insert(subject, offset);
+            }
+            (true, true) => {
+                self.inherited.remove(&subject);
+            }
+            (false, _) if subject == "paused" => {}
+            (false, _) => {
+                self.inherited.remove(&subject);
+            }
         }
+    }
+}
+
+fn room_for<T>(configured: &BTreeMap<String, T>, slug: &str, limit: usize, what: &'static str) -> Result<(), Problem> {
+    if configured.len() >= limit && !configured.contains_key(slug) {
+        return Err(Problem::TooLarge { what, limit });
+    }
+    Ok(())
+}
+
+impl Subscribed {
+    /// The subscription as people read it.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let mut out = json!(self.config);
+        if let Value::Object(out) = &mut out {
+            out.insert("offset".to_owned(), json!(self.offset));
+            if let Some(halt) = &self.halted {
+                out.insert("halted".to_owned(), halt.to_json());
+            }
+        }
+        out
+    }
+}
+
+impl Halt {
+    /// Why, as people read it.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        json!({
+            "reason": self.reason, "offset": self.offset, "lastStatus": self.last_status, "since": to_rfc3339(self.since),
+        })
+    }
+}
+
+impl Scheduled {
+    fn to_json(&self) -> Value {
+        let mut out = self.config.to_json();
+        out.insert("offset".to_owned(), json!(self.offset));
+        Value::Object(out)
     }
 }
 
@@ -262,7 +416,7 @@ mod tests {
 
     #[test]
     fn every_part_survives_storage() {
-        let mut state = ControlState::default();
+        let (mut state, mut parts) = (ControlState::default(), Vec::new());
         for (offset, control) in [
             Control::Created { path: "/a".into(), generation: "g".into() },
             Control::Paused { reason: Some("r".into()), breaker: None, children: true },
@@ -272,12 +426,12 @@ mod tests {
         .iter()
         .enumerate()
         {
-            state.apply(offset as u64 + 1, 1_000, control).unwrap();
+            parts.extend(state.apply(offset as u64 + 1, 1_000, control).unwrap());
         }
         let mut again = ControlState::default();
-        for part in Part::ALL {
-            if let Some(text) = state.part(part) {
-                again.set_part(part.name(), &text).unwrap();
+        for part in parts {
+            if let Some(text) = state.part(&part) {
+                again.set_part(&part.name(), &text).unwrap();
             }
         }
         assert_eq!(again, state);

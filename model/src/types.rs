@@ -40,6 +40,25 @@ pub const KNOWN: &[KnownType] = &[
         Author::Client,
         "pause when more than `limit` events come within `windowMs`; `null` = off",
     ),
+    known(
+        "schedule.configured",
+        Author::Client,
+        "append `event` later: `at`, `after`, `every` or `cron`; replaces its slug",
+    ),
+    known("schedule.removed", Author::Client, "take a schedule back"),
+    known("schedule.ended", Author::System, "a schedule fired for the last time"),
+    known(
+        "subscription.configured",
+        Author::Client,
+        "hand the stream's events to `target`; replaces its slug, un-halts it",
+    ),
+    known("subscription.removed", Author::Client, "hand it nothing more"),
+    known("subscription.halted", Author::System, "a subscription gave up; nothing is skipped"),
+    known(
+        "subscription.resumed",
+        Author::Client,
+        "go on; or again `from` an offset (`redo`: not only to fold); or `skip` the event at which it stands",
+    ),
     known("webhook.received", Author::System, "a request of a third party, as it came"),
 ];
 
@@ -93,6 +112,22 @@ pub fn power_for(event_type: &str) -> Power {
     }
 }
 
+/// True for what no grant allows: a runaway must not free itself.
+#[must_use]
+pub fn is_for_people(event_type: &str) -> bool {
+    matches!(event_type, "stream.resumed" | "breaker.configured")
+}
+
+/// Whether an answer with these grants (globs) may append an event of this type.
+#[must_use]
+pub fn is_granted(event_type: &str, grants: &[String]) -> bool {
+    power_for(event_type) == Power::Append || (!is_for_people(event_type) && is_granted_by(event_type, grants))
+}
+
+fn is_granted_by(event_type: &str, grants: &[String]) -> bool {
+    grants.iter().any(|glob| glob_matches(glob.as_bytes(), event_type.as_bytes()))
+}
+
 /// Checks a type's form: 1 to 256 characters, none of them a control character.
 ///
 /// # Errors
@@ -118,6 +153,12 @@ pub fn check_form(event_type: &str) -> Result<(), Problem> {
 pub struct TypeFilter(Vec<String>);
 
 impl TypeFilter {
+    /// A filter of these globs.
+    #[must_use]
+    pub fn new(globs: &[String]) -> Self {
+        Self(globs.to_vec())
+    }
+
     /// Reads a comma-separated list.
     ///
     /// # Errors

@@ -20,6 +20,8 @@ export function workerVars(env = process.env) {
     if (name.startsWith("TAILRACE_") && !forScripts.test(name) && value) vars[name] = value;
   }
   if (!vars.TAILRACE_TOKEN) vars.TAILRACE_OPEN ??= "1";
+  // Whoever develops has subscribers on the same machine.
+  vars.TAILRACE_LOOPBACK_TARGETS ??= "1";
   return vars;
 }
 

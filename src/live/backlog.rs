@@ -59,7 +59,7 @@ fn hints(frames: VecDeque<Frame>) -> VecDeque<Frame> {
             Frame::Events { first, last, generation, .. } => {
                 latest = Some(Frame::Events { first, last, generation, lines: None });
             }
-            Frame::Ephemeral { .. } => {}
+            Frame::Ephemeral { .. } | Frame::Due { .. } => {}
             Frame::Hello { .. } | Frame::Deleted => kept.push_back(frame),
         }
     }

@@ -221,6 +221,7 @@ impl Tail {
                     sse::ephemeral(&mut self.out, &line);
                 }
             }
+            Frame::Due { .. } => {}
             Frame::Deleted => self.ended = true,
         }
     }

@@ -74,8 +74,8 @@ impl Next {
         let parts = state.apply(offset, self.at, &control)?;
         self.changed = Some(state);
         for part in parts {
-            if !self.parts.contains(part) {
-                self.parts.push(*part);
+            if !self.parts.contains(&part) {
+                self.parts.push(part);
             }
         }
         if matches!(control, Control::Resumed { .. } | Control::BreakerConfigured { .. }) {
@@ -135,7 +135,7 @@ impl Next {
     /// Lets the breaker see the commit. If it brings the window above the limit it stands, and pauses the stream.
     pub(super) fn observe<S: Sql>(&mut self, stream: &mut Stream<S>, kind: Kind) -> Result<bool, Failure> {
         let breaker = self.state(stream).breaker;
-        if kind == Kind::Client {
+        if matches!(kind, Kind::Client | Kind::Settle) {
             self.counted = breaker::weight(&breaker, self.events);
         }
         let before = match stream.life.as_mut() {

@@ -191,7 +191,7 @@ impl Deployment {
     /// The same, with all there is to choose; `None` when the process died.
     pub fn append_as(&mut self, path: &str, body: &str, import: bool, inherited: Option<&Cause>) -> Option<Said> {
         let here = StreamPath::parse(path).unwrap();
-        let (events, reply) = match understand(body.as_bytes(), Writer { by: None, import }) {
+        let (events, reply) = match understand(body.as_bytes(), Writer { import, ..Writer::default() }) {
             Ok(Body::One(event)) => (vec![event], Reply::Event),
             Ok(Body::Batch(events)) => (events, Reply::Events),
             Ok(Body::Foreign { reason, .. }) => panic!("{reason}: {body}"),
@@ -294,7 +294,7 @@ impl Deployment {
     }
 
     pub fn state(&mut self, path: &str, at: Option<u64>) -> Said {
-        let said = self.ask(path, |stream, _| call::state(stream, at)).unwrap();
+        let said = self.ask(path, |stream, _| call::state(stream, 0, at)).unwrap();
         assert_eq!(self.written, 0);
         said
     }

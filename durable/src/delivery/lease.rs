@@ -1,0 +1,369 @@
+//! Which events a subscription is handed next, and giving them to one holder at a time.
+
+use serde::{Deserialize, Serialize};
+use tailrace_model::Problem;
+use tailrace_model::control::Target;
+use tailrace_model::limits;
+use tailrace_model::line::StoredEvent;
+use tailrace_model::state::Subscribed;
+use tailrace_model::time::Millis;
+
+use super::{Delivery, Lease, may_deliver, retry, save, state_of};
+use crate::Failure;
+use crate::log::lines_with_types;
+use crate::sql::Sql;
+use crate::stream::{Moment, Stream};
+
+/// Milliseconds that a lease of the courier lasts longer than the push may take.
+const COURIER_MARGIN_MS: u64 = 10_000;
+
+/// Rows whose types are looked at in one go.
+const SCAN_ROWS: u64 = 200;
+
+/// What a lease gives its holder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Leased {
+    /// The lease's name.
+    pub lease: String,
+    /// When it runs out.
+    pub expires: Millis,
+    /// The stream.
+    pub stream_path: String,
+    /// Its life.
+    pub generation: String,
+    /// Its last offset.
+    pub head: u64,
+    /// The subscription.
+    pub slug: String,
+    /// Rises whenever events are delivered anew.
+    pub epoch: u64,
+    /// The first event.
+    pub first: u64,
+    /// The last.
+    pub last: u64,
+    /// They are only to be folded.
+    pub replay: bool,
+    /// Failed attempts before this one.
+    pub attempt: u32,
+    /// The state as JSON text.
+    pub state: String,
+    /// The events' lines.
+    pub events: Vec<String>,
+    /// Only what this is true for is delivered; the lease is not written before it is held on to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condition: Option<String>,
+    /// How it is pushed, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub push: Option<Push>,
+}
+
+/// How a batch is pushed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Push {
+    /// Where to.
+    pub url: String,
+    /// The body is the event alone.
+    pub plain: bool,
+    /// To the last byte of the answer.
+    pub timeout_ms: u64,
+    /// Headers, with the names of secrets in them.
+    pub headers: Vec<(String, String)>,
+    /// The versions of the secrets that it is signed with.
+    pub secret_versions: Vec<Option<String>>,
+}
+
+/// What became of the wish for a lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// Here it is.
+    Given(Box<Leased>),
+    /// Nothing is due; it may be at this time, if nothing happens before.
+    Nothing {
+        /// When to ask again at the latest; `None` = only when something happens.
+        again: Option<Millis>,
+    },
+}
+
+/// What is due next.
+struct Batch {
+    events: Vec<(u64, String)>,
+    replay: bool,
+    /// Up to where was looked.
+    seen: u64,
+}
+
+/// Leases what is due for a subscription for `for_ms`; for one that is pushed, for as long as a push takes.
+///
+/// # Errors
+/// [`Problem::NotFound`] when there is no such subscription; [`Failure::Storage`].
+pub fn lease<S: Sql>(stream: &mut Stream<S>, now: Moment, slug: &str, for_ms: u64) -> Result<Wish, Failure> {
+    expire(stream, now, slug)?;
+    let is_full = stream.outbox.is_full(slug);
+    let life = stream.life.as_mut().ok_or_else(|| not_found(slug))?;
+    let subscribed = life.state.subscriptions.get(slug).cloned().ok_or_else(|| not_found(slug))?;
+    if !may_deliver(life, &subscribed) {
+        return Ok(Wish::Nothing { again: None });
+    }
+    let head = life.head;
+    let Some(delivery) = life.deliveries.get_mut(slug) else { return Err(not_found(slug).into()) };
+    if let Some(lease) = delivery.lease() {
+        return Ok(Wish::Nothing { again: Some(lease.expires) });
+    }
+    if let Some(due) = delivery.progress.due.filter(|due| *due > now.at) {
+        return Ok(Wish::Nothing { again: Some(due) });
+    }
+    if is_full || !delivery.pending {
+        return Ok(Wish::Nothing { again: None });
+    }
+    let batch = next_batch(&stream.sql, delivery, &subscribed, head)?;
+    let (Some((first, _)), Some((last, _))) = (batch.events.first(), batch.events.last()) else {
+        delivery.progress.cursor = batch.seen;
+        delivery.pending = batch.seen < head;
+        if delivery.progress.cursor - delivery.saved.min(delivery.progress.cursor) >= limits::CURSOR_SAVED_EVERY {
+            save(&stream.sql, slug, delivery)?;
+        }
+        return Ok(Wish::Nothing { again: delivery.pending.then_some(now.at) });
+    };
+    let duration = match &subscribed.config.target {
+        Target::Url { .. } => subscribed.config.timeout_ms + COURIER_MARGIN_MS,
+        Target::Pull { .. } => for_ms,
+    };
+    let lease = Lease {
+        id: format!("{slug}.{}{:x}", delivery.progress.epoch, now.random),
+        first: *first,
+        last: *last,
+        at: now.at,
+        expires: now.at + i64::try_from(duration).unwrap_or(0),
+    };
+    delivery.handed = None;
+    delivery.told = false;
+    if subscribed.config.condition.is_some() && delivery.progress.range.is_none() {
+        delivery.tentative = Some(lease.clone());
+    } else {
+        delivery.progress.range = Some((lease.first, lease.last));
+        delivery.progress.lease = Some(lease.clone());
+        save(&stream.sql, slug, delivery)?;
+    }
+    let progress = delivery.progress.clone();
+    let leased = describe(stream, &subscribed, &progress, lease, batch, now)?;
+    Ok(Wish::Given(Box::new(leased)))
+}
+
+/// Writes a lease of which some events match the condition: from here on somebody has them.
+///
+/// # Errors
+/// [`Problem::LeaseLost`] when it ran out or is not known any more.
+pub fn hold<S: Sql>(stream: &mut Stream<S>, id: &str) -> Result<(), Failure> {
+    let slug = slug_of(id);
+    let delivery = stream.life.as_mut().and_then(|life| life.deliveries.get_mut(slug)).ok_or(Problem::LeaseLost)?;
+    if delivery.progress.lease.as_ref().is_some_and(|lease| lease.id == id) {
+        return Ok(());
+    }
+    let lease = delivery.tentative.take_if(|lease| lease.id == id).ok_or(Problem::LeaseLost)?;
+    delivery.progress.range = Some((lease.first, lease.last));
+    delivery.progress.lease = Some(lease);
+    save(&stream.sql, slug, delivery)
+}
+
+/// The subscription that a lease's name tells.
+pub(super) fn slug_of(id: &str) -> &str {
+    id.rsplit_once('.').map_or("", |(slug, _)| slug)
+}
+
+/// The offset of the event that a subscription is handed next.
+pub(super) fn next_offset<S: Sql>(stream: &Stream<S>, slug: &str) -> Result<Option<u64>, Failure> {
+    let Some(life) = stream.life.as_ref() else { return Ok(None) };
+    let Some(delivery) = life.deliveries.get(slug) else { return Ok(None) };
+    if let Some((first, _)) = delivery.progress.range {
+        return Ok(Some(first));
+    }
+    let mut after = delivery.progress.cursor;
+    while after < life.head {
+        let (found, seen) = matching(&stream.sql, delivery, after, life.head, 1, &mut |_| true)?;
+        if let Some((offset, _)) = found.first() {
+            return Ok(Some(*offset));
+        }
+        after = seen;
+    }
+    Ok(None)
+}
+
+/// Moves the cursor behind what does not match, so that `pending` is true only when something does.
+pub(super) fn look_ahead<S: Sql>(stream: &mut Stream<S>, slug: &str) -> Result<(), Failure> {
+    let Some(life) = stream.life.as_mut() else { return Ok(()) };
+    let head = life.head;
+    let Some(delivery) = life.deliveries.get_mut(slug) else { return Ok(()) };
+    if delivery.lease().is_some() || delivery.progress.range.is_some() {
+        return Ok(());
+    }
+    let (found, seen) = matching(&stream.sql, delivery, delivery.progress.cursor, head, 1, &mut |_| true)?;
+    match found.first() {
+        Some(_) => delivery.pending = true,
+        None => {
+            delivery.progress.cursor = seen;
+            delivery.pending = seen < head;
+        }
+    }
+    Ok(())
+}
+
+/// A lease that ran out: whoever had it does not have it any more. The courier that did not come back failed; a worker is
+/// just gone.
+pub(super) fn expire<S: Sql>(stream: &mut Stream<S>, now: Moment, slug: &str) -> Result<(), Failure> {
+    let Some(life) = stream.life.as_mut() else { return Ok(()) };
+    let is_pulled = life.state.subscriptions.get(slug).is_none_or(|it| it.config.is_pulled());
+    let Some(delivery) = life.deliveries.get_mut(slug) else { return Ok(()) };
+    delivery.tentative.take_if(|lease| lease.expires <= now.at);
+    let Some(lease) = delivery.progress.lease.take_if(|lease| lease.expires <= now.at) else { return Ok(()) };
+    let error = if is_pulled { "the lease ran out" } else { "the delivery was not settled in time" };
+    let failure = retry::Failed { error: error.to_owned(), ..retry::Failed::default() };
+    // What was waited for already counts.
+    let since = (!is_pulled).then_some(lease.at);
+    retry::failed(stream, now, slug, &lease, &failure, since)
+}
+
+fn describe<S: Sql>(
+    stream: &Stream<S>,
+    subscribed: &Subscribed,
+    progress: &super::Progress,
+    lease: Lease,
+    batch: Batch,
+    now: Moment,
+) -> Result<Leased, Failure> {
+    let config = &subscribed.config;
+    let mut secret_versions = vec![progress.secret_version.clone()];
+    if let Some((before, changed)) = &progress.secret_before
+        && now.at - changed < SECRET_OVERLAP_MS
+    {
+        secret_versions.push(before.clone());
+    }
+    let push = match &config.target {
+        Target::Url { url } => Some(Push {
+            url: url.clone(),
+            plain: config.plain,
+            timeout_ms: config.timeout_ms,
+            headers: config.headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+            secret_versions,
+        }),
+        Target::Pull { .. } => None,
+    };
+    Ok(Leased {
+        expires: lease.expires,
+        lease: lease.id,
+        stream_path: stream.path().to_string(),
+        generation: stream.generation().unwrap_or_default().to_owned(),
+        head: stream.head(),
+        slug: config.slug.clone(),
+        epoch: progress.epoch,
+        first: lease.first,
+        last: lease.last,
+        replay: batch.replay,
+        attempt: progress.attempt,
+        state: state_of(&stream.sql, &config.slug)?.unwrap_or_else(|| "null".to_owned()),
+        events: batch.events.into_iter().map(|(_, line)| line).collect(),
+        condition: config.condition.clone(),
+        push,
+    })
+}
+
+/// After a change of the secret both signatures are sent for a day.
+pub(super) const SECRET_OVERLAP_MS: Millis = 86_400_000;
+
+/// What is due next: the events of the first attempt, or those behind the cursor that match, never old and new ones mixed.
+fn next_batch<S: Sql>(sql: &S, delivery: &Delivery, subscribed: &Subscribed, head: u64) -> Result<Batch, Failure> {
+    let progress = &delivery.progress;
+    let (after, until, count) = match progress.range {
+        Some((first, last)) => (first - 1, last, u64::MAX),
+        None => (progress.cursor, head, subscribed.config.batch),
+    };
+    let mut replay = None;
+    let mut bytes = 0;
+    let is_retry = progress.range.is_some();
+    let (events, seen) = matching(sql, delivery, after, until, count, &mut |event: (u64, &str)| {
+        let (offset, line) = event;
+        let folds = offset <= progress.replay_until || is_imported(line);
+        bytes += line.len();
+        let fits = replay.is_none() || (bytes <= limits::DELIVERY_BYTES && replay == Some(folds));
+        if fits || is_retry {
+            replay.get_or_insert(folds);
+        }
+        fits || is_retry
+    })?;
+    Ok(Batch { events, replay: replay.unwrap_or(false), seen })
+}
+
+/// History from elsewhere: it happened, but not now.
+fn is_imported(line: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Metadata<'a> {
+        #[serde(borrow, default)]
+        tailrace: Option<System<'a>>,
+    }
+    #[derive(Deserialize)]
+    struct System<'a> {
+        #[serde(borrow, default)]
+        origin: Option<&'a serde_json::value::RawValue>,
+    }
+    if !line.contains("\"origin\":") {
+        return false;
+    }
+    let metadata = StoredEvent::parse(line).ok().and_then(|event| event.metadata);
+    let metadata = metadata.and_then(|raw| serde_json::from_str::<Metadata>(raw.get()).ok());
+    metadata.and_then(|it| it.tailrace).is_some_and(|it| it.origin.is_some())
+}
+
+/// The next events behind `after`, up to `until`, that match by type: at most `count`, and only as long as `take` says so.
+/// Also up to where was looked.
+fn matching<S: Sql>(
+    sql: &S,
+    delivery: &Delivery,
+    after: u64,
+    until: u64,
+    count: u64,
+    take: &mut dyn FnMut((u64, &str)) -> bool,
+) -> Result<(Vec<(u64, String)>, u64), Failure> {
+    let mut found: Vec<(u64, String)> = Vec::new();
+    let (mut seen, mut scanned) = (after, 0);
+    while seen < until && scanned < limits::PAGE_SCAN_ROWS {
+        let rows = SCAN_ROWS.min(count.max(8));
+        let heads = sql.run(
+            "SELECT last, count, types FROM log WHERE last > ? ORDER BY last LIMIT ?",
+            &[seen.into(), rows.into()],
+        )?;
+        if heads.is_empty() {
+            break;
+        }
+        scanned += heads.len() as u64;
+        for head in &heads {
+            if head.text(2).split('\n').any(|event_type| delivery.matches(event_type)) {
+                let lines = sql.run("SELECT lines FROM log WHERE last = ?", &[head.number(0).into()])?;
+                let Some(row) = lines.first() else { continue };
+                let first = head.number(0) + 1 - head.number(1);
+                for ((line, event_type), offset) in lines_with_types(row.text(0)).zip(first..) {
+                    if offset <= seen || offset > until || !delivery.matches(&event_type) {
+                        continue;
+                    }
+                    if found.len() as u64 >= count || !take((offset, line)) {
+                        return Ok((found, seen));
+                    }
+                    found.push((offset, line.to_owned()));
+                    seen = offset;
+                }
+            }
+            seen = seen.max(head.number(0).min(until));
+            if seen >= until {
+                break;
+            }
+        }
+        if found.len() as u64 >= count {
+            break;
+        }
+    }
+    Ok((found, seen))
+}
+
+fn not_found(slug: &str) -> Problem {
+    Problem::NotFound { detail: format!("this stream has no subscription {slug}") }
+}

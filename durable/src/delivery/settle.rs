@@ -1,0 +1,303 @@
+//! What the holder of a lease says: the cursor, the state and the appended events are one transaction.
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tailrace_model::Problem;
+use tailrace_model::cause::{Cause, Origin};
+use tailrace_model::limits;
+use tailrace_model::settle::Answered;
+use tailrace_model::types;
+
+use super::lease::{self, Wish, look_ahead, slug_of};
+use super::outbox::{self, Outgoing};
+use super::retry::{self, Failed};
+use super::{Attempt, LastSettle, Lease, save, save_with_state};
+use crate::commit::{Committed, Entry, Kind, commit, resolve};
+use crate::log::Reader;
+use crate::sql::Sql;
+use crate::stream::{Moment, Stream};
+use crate::{Failure, keys};
+
+/// What the holder says, as the front Worker understood it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Said {
+    /// The lease.
+    pub lease: String,
+    /// The last event that is done; `None` = all that were leased.
+    pub up_to: Option<u64>,
+    /// The new state as JSON text; `null` clears it.
+    pub state: Option<String>,
+    /// What to append, here and elsewhere.
+    pub append: Vec<Answered>,
+    /// The attempt failed.
+    pub failed: Option<Failed>,
+    /// Seconds for which the lease stays for the rest.
+    pub extend: Option<u64>,
+    /// The answer can never be accepted, and why.
+    pub refused: Option<String>,
+    /// No event of the lease matched the condition: nothing was delivered.
+    pub passed: bool,
+    /// The HTTP status of a push's answer.
+    pub status: Option<u16>,
+    /// How long it took.
+    pub ms: Option<u64>,
+    /// The courier wants to go on with what is due next.
+    pub next: bool,
+}
+
+/// What became of it.
+pub struct Settled {
+    /// The answer, or why the answer can never be accepted: the subscription is halted then.
+    pub answer: Result<String, Problem>,
+    /// What was appended here.
+    pub committed: Option<Committed>,
+    /// The next lease, if one was wanted.
+    pub next: Option<Wish>,
+}
+
+/// Takes in what the holder of a lease says.
+///
+/// # Errors
+/// [`Problem::LeaseLost`] when it is not known any more; [`Problem::InvalidSettle`]; [`Failure::Storage`].
+pub fn settle<S: Sql>(stream: &mut Stream<S>, now: Moment, said: &Said) -> Result<Settled, Failure> {
+    let slug = slug_of(&said.lease).to_owned();
+    let mut settled = match found(stream, &slug, said)? {
+        Found::Repeated(answer) => return Ok(Settled { answer: Ok(answer), committed: None, next: None }),
+        Found::Lease(lease) => apply(stream, now, &slug, &lease, said)?,
+    };
+    look_ahead(stream, &slug)?;
+    super::below::tell(stream, now)?;
+    if said.next {
+        settled.next = Some(lease::lease(stream, now, &slug, 0)?);
+    }
+    Ok(settled)
+}
+
+enum Found {
+    Lease(Lease),
+    Repeated(String),
+}
+
+fn found<S: Sql>(stream: &Stream<S>, slug: &str, said: &Said) -> Result<Found, Failure> {
+    let life = stream.life()?;
+    let delivery = life.deliveries.get(slug).ok_or(Problem::LeaseLost)?;
+    let last = delivery.progress.last.as_ref().filter(|last| last.lease == said.lease);
+    let Some(lease) = delivery.lease().filter(|lease| lease.id == said.lease) else {
+        return last.map(|last| Found::Repeated(last.answer.clone())).ok_or_else(|| Problem::LeaseLost.into());
+    };
+    match (last, said.up_to) {
+        // A part of it was settled already, and this is said once more.
+        (Some(last), Some(up_to)) if up_to == last.up_to => Ok(Found::Repeated(last.answer.clone())),
+        _ => Ok(Found::Lease(lease.clone())),
+    }
+}
+
+fn apply<S: Sql>(
+    stream: &mut Stream<S>,
+    now: Moment,
+    slug: &str,
+    lease: &Lease,
+    said: &Said,
+) -> Result<Settled, Failure> {
+    let done = |answer| Settled { answer, committed: None, next: None };
+    if said.passed {
+        return pass(stream, slug, lease).map(|()| done(Ok("{}".to_owned())));
+    }
+    if let Some(failure) = &said.failed {
+        retry::failed(stream, now, slug, lease, failure, Some(now.at))?;
+        return Ok(done(Ok(json!({"cursor": cursor(stream, slug), "failed": true}).to_string())));
+    }
+    if let Some(reason) = &said.refused {
+        record(stream, now, slug, lease, said, Some(reason));
+        retry::halt(stream, now, slug, reason, said.status)?;
+        return Ok(done(Ok("{}".to_owned())));
+    }
+    let up_to = up_to(lease, said)?;
+    match append_here(stream, now, slug, up_to, said) {
+        Ok(committed) => {
+            send_elsewhere(stream, now, slug, up_to, said)?;
+            let answer = advance(stream, now, slug, lease, up_to, said, committed.as_ref())?;
+            Ok(Settled { answer: Ok(answer), committed, next: None })
+        }
+        // Nothing is written yet. It would be refused again, however often it was delivered.
+        Err(Failure::Refused(problem)) => {
+            let reason = format!("the answer can never be accepted: {}", problem.detail());
+            record(stream, now, slug, lease, said, Some(&reason));
+            retry::halt(stream, now, slug, &reason, said.status)?;
+            Ok(done(Err(problem)))
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Up to where it is settled: below the lease's first event, nothing is.
+fn up_to(lease: &Lease, said: &Said) -> Result<u64, Problem> {
+    let brings = said.state.is_some() || !said.append.is_empty();
+    let nothing = lease.first - 1;
+    let up_to = match said.up_to {
+        Some(up_to) => up_to.max(nothing),
+        // Only more time is wanted.
+        None if said.extend.is_some() && !brings => nothing,
+        None => lease.last,
+    };
+    let detail = if up_to > lease.last {
+        format!("the lease goes from {} to {}", lease.first, lease.last)
+    } else if up_to == nothing && brings {
+        "state and append come with at least one event that is done".to_owned()
+    } else {
+        return Ok(up_to);
+    };
+    Err(Problem::InvalidSettle { field: "upTo".to_owned(), detail })
+}
+
+/// Nothing in the lease matched: the cursor moves on, and is written now and then.
+fn pass<S: Sql>(stream: &mut Stream<S>, slug: &str, lease: &Lease) -> Result<(), Failure> {
+    let Some(delivery) = stream.life.as_mut().and_then(|life| life.deliveries.get_mut(slug)) else { return Ok(()) };
+    delivery.tentative = None;
+    delivery.progress.lease = None;
+    delivery.progress.range = None;
+    delivery.progress.cursor = lease.last;
+    if lease.last.saturating_sub(delivery.saved) >= limits::CURSOR_SAVED_EVERY {
+        save(&stream.sql, slug, delivery)?;
+    }
+    Ok(())
+}
+
+/// Appends what stays in this stream.
+fn append_here<S: Sql>(
+    stream: &mut Stream<S>,
+    now: Moment,
+    slug: &str,
+    up_to: u64,
+    said: &Said,
+) -> Result<Option<Committed>, Failure> {
+    let life = stream.life()?;
+    let grants = life.state.subscriptions.get(slug).map_or(&[][..], |it| &it.config.grants);
+    for answered in &said.append {
+        if !types::is_granted(&answered.event_type, grants) {
+            let detail = format!("the subscription {slug} is not granted to append {}", answered.event_type);
+            return Err(Problem::Forbidden { detail }.into());
+        }
+    }
+    let mut reader = Reader::default();
+    let chain = resolve(stream, &mut reader, Some(&Origin::Here(up_to)))?.map_or((0, 0), |it| (it.hops, it.turns));
+    let entry = |answered: &Answered| Entry {
+        event_type: answered.event_type.clone(),
+        key: answered.key.as_deref().map(keys::client),
+        expected: None,
+        origin: Some(match &answered.cause {
+            None => Origin::Here(up_to),
+            Some((None, offset)) => Origin::Here(*offset),
+            Some((Some(path), offset)) if path == stream.path().as_str() => Origin::Here(*offset),
+            // Named elsewhere: the chain goes on from what was delivered, else it would never end.
+            Some((Some(path), offset)) => Origin::Known(Cause {
+                stream_path: path.clone(),
+                offset: *offset,
+                hops: chain.0.saturating_add(1),
+                turns: chain.1,
+            }),
+        }),
+        fragment: answered.fragment.clone(),
+        raw: None,
+    };
+    let entries: Vec<Entry> = said.append.iter().filter(|answered| answered.to.is_none()).map(entry).collect();
+    if entries.is_empty() { Ok(None) } else { commit(stream, now, Kind::Settle, &entries).map(Some) }
+}
+
+/// Owes what goes to other streams.
+fn send_elsewhere<S: Sql>(
+    stream: &mut Stream<S>,
+    now: Moment,
+    slug: &str,
+    up_to: u64,
+    said: &Said,
+) -> Result<(), Failure> {
+    let mut reader = Reader::default();
+    for (index, answered) in said.append.iter().enumerate() {
+        let Some(to) = &answered.to else { continue };
+        let (path, offset) = match &answered.cause {
+            Some((Some(path), offset)) => (path.clone(), *offset),
+            Some((None, offset)) => (stream.path().to_string(), *offset),
+            None => (stream.path().to_string(), up_to),
+        };
+        let near = if path == stream.path().as_str() { offset } else { up_to };
+        let chain = resolve(stream, &mut reader, Some(&Origin::Here(near)))?.map_or((0, 0), |it| (it.hops, it.turns));
+        let cause = Cause { stream_path: path, offset, hops: chain.0.saturating_add(1), turns: chain.1 };
+        let key = answered
+            .key
+            .as_deref()
+            .map_or_else(|| keys::system(&format!("outbox:{}:{:x}:{index}", said.lease, now.random)), keys::client);
+        let outgoing = Outgoing {
+            slug: slug.to_owned(),
+            event_type: answered.event_type.clone(),
+            key,
+            cause,
+            fragment: answered.fragment.clone(),
+        };
+        outbox::owe(stream, now, to, &outgoing)?;
+    }
+    Ok(())
+}
+
+/// The cursor moves and the state changes.
+fn advance<S: Sql>(
+    stream: &mut Stream<S>,
+    now: Moment,
+    slug: &str,
+    lease: &Lease,
+    up_to: u64,
+    said: &Said,
+    committed: Option<&Committed>,
+) -> Result<String, Failure> {
+    let offsets: Vec<u64> = committed.map_or_else(Vec::new, |it| it.events.iter().map(|event| event.offset).collect());
+    let is_progress = up_to >= lease.first;
+    if is_progress {
+        record(stream, now, slug, lease, said, None);
+    }
+    let Some(delivery) = stream.life.as_mut().and_then(|life| life.deliveries.get_mut(slug)) else {
+        return Err(Problem::LeaseLost.into());
+    };
+    let rest = said.extend.filter(|_| up_to < lease.last);
+    let progress = &mut delivery.progress;
+    progress.lease = rest.map(|seconds| Lease {
+        first: up_to + 1,
+        expires: now.at + i64::try_from(seconds).unwrap_or(0) * 1_000,
+        ..lease.clone()
+    });
+    if is_progress {
+        progress.cursor = up_to;
+        progress.settled = progress.settled.max(up_to);
+        progress.attempt = 0;
+        progress.due = None;
+        progress.range = rest.map(|_| (up_to + 1, lease.last));
+    } else if rest.is_none() {
+        progress.range = None;
+    }
+    let answer = json!({"cursor": progress.cursor, "offsets": offsets}).to_string();
+    if is_progress || rest.is_none() {
+        progress.last = Some(LastSettle { lease: lease.id.clone(), up_to, answer: answer.clone() });
+    }
+    match said.state.as_deref() {
+        Some(state) => save_with_state(&stream.sql, slug, delivery, (state != "null").then_some(state))?,
+        None => save(&stream.sql, slug, delivery)?,
+    }
+    Ok(answer)
+}
+
+fn record<S: Sql>(stream: &mut Stream<S>, now: Moment, slug: &str, lease: &Lease, said: &Said, error: Option<&str>) {
+    if let Some(delivery) = stream.life.as_mut().and_then(|life| life.deliveries.get_mut(slug)) {
+        delivery.record(Attempt {
+            at: now.at,
+            first: lease.first,
+            last: lease.last,
+            status: said.status,
+            ms: said.ms.unwrap_or_else(|| u64::try_from(now.at - lease.at).unwrap_or(0)),
+            error: error.map(str::to_owned),
+        });
+    }
+}
+
+fn cursor<S: Sql>(stream: &Stream<S>, slug: &str) -> u64 {
+    stream.life.as_ref().and_then(|life| life.deliveries.get(slug)).map_or(0, |it| it.progress.cursor)
+}
