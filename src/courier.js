@@ -1,6 +1,6 @@
 // The courier: takes leases to the URLs of subscribers and settles them with what these answer. What is sent, and what an
 // answer means, is decided in push.rs.
-import { Delivery, Front } from "../build/index.js";
+import { Front } from "../build/index.js";
 
 /** So long it goes on with what is due next; then the stream's alarm hands over anew. */
 const GOES_ON_MS = 4_000;
@@ -19,7 +19,7 @@ export async function deliver(env, path, lease) {
   const stream = () => env.STREAM.getByName(path);
   try {
     for (let leased = lease; leased !== undefined; ) {
-      const delivery = new Delivery(leased);
+      const delivery = Front.readLease(leased);
       try {
         const said = await attempt(env, stream(), delivery, () => Date.now() < until);
         leased = said === undefined ? undefined : next(await settle(stream, said));

@@ -1,5 +1,5 @@
 // Leases for workers outside: what waits until something is due. While one waits, the stream's object sleeps.
-import { Delivery, Front } from "../build/index.js";
+import { Front } from "../build/index.js";
 import { connect, inbox } from "./live.js";
 
 /** When the stream has too many readers to be followed as well, it is asked again so often. */
@@ -56,7 +56,7 @@ async function leaseOne(stream, slug, forMs) {
       return { answer, again: again === undefined ? Infinity : Number(again) };
     }
     if (!answer.startsWith("200\n")) return { response: Front.answerTo(answer) };
-    const delivery = new Delivery(answer.slice(answer.indexOf("\n\n") + 2));
+    const delivery = Front.readLease(answer.slice(answer.indexOf("\n\n") + 2));
     try {
       if (delivery.isPassed) {
         await stream.settleLease(delivery.pass(false));

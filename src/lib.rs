@@ -203,6 +203,16 @@ impl Front {
         finish(&Config::of(env), response)
     }
 
+    /// Reads a lease as the object gives it. Not a constructor: the build wraps what those make in a proxy whose `free`
+    /// leaves it to be freed once more.
+    ///
+    /// # Errors
+    /// When it is none.
+    #[wasm_bindgen(js_name = readLease)]
+    pub fn read_lease(leased: &str) -> Result<push::Delivery, JsError> {
+        Ok(push::Delivery::read(leased)?)
+    }
+
     /// What an object answered to a wish for a lease, as HTTP: a refusal.
     ///
     /// # Errors

@@ -37,19 +37,6 @@ struct Outgoing {
 
 #[wasm_bindgen]
 impl Delivery {
-    /// Reads a lease as the object gives it.
-    ///
-    /// # Errors
-    /// When it is none.
-    #[wasm_bindgen(constructor)]
-    pub fn new(leased: &str) -> Result<Delivery, JsError> {
-        let mut leased: Leased = serde_json::from_str(leased)?;
-        if let Some(condition) = &leased.condition {
-            leased.events.retain(|line| where_js::matches(condition, line));
-        }
-        Ok(Self { leased })
-    }
-
     /// The lease's name.
     #[must_use]
     #[wasm_bindgen(getter)]
@@ -166,6 +153,18 @@ impl Delivery {
 }
 
 impl Delivery {
+    /// Reads a lease as the object gives it.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn read(leased: &str) -> Result<Self, serde_json::Error> {
+        let mut leased: Leased = serde_json::from_str(leased)?;
+        if let Some(condition) = &leased.condition {
+            leased.events.retain(|line| where_js::matches(condition, line));
+        }
+        Ok(Self { leased })
+    }
+
     /// A JSON object with any of a settle's fields is one; any other answer just says that all went well.
     fn read_answer(&self, here: &Here, body: &[u8], is_cut: bool) -> Said {
         let lease = self.leased.lease.clone();

@@ -121,6 +121,7 @@ pub fn lease<S: Sql>(stream: &mut Stream<S>, now: Moment, slug: &str, for_ms: u6
     let (Some((first, _)), Some((last, _))) = (batch.events.first(), batch.events.last()) else {
         delivery.progress.cursor = batch.seen;
         delivery.pending = batch.seen < head;
+        delivery.told &= delivery.pending;
         if delivery.progress.cursor - delivery.saved.min(delivery.progress.cursor) >= limits::CURSOR_SAVED_EVERY {
             save(&stream.sql, slug, delivery)?;
         }
@@ -204,6 +205,7 @@ pub(super) fn look_ahead<S: Sql>(stream: &mut Stream<S>, slug: &str) -> Result<(
         None => {
             delivery.progress.cursor = seen;
             delivery.pending = seen < head;
+            delivery.told &= delivery.pending;
         }
     }
     Ok(())

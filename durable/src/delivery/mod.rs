@@ -286,6 +286,7 @@ pub(crate) fn after_commit<'a, S: Sql>(
         }
         if types.iter().any(|event_type| delivery.matches(event_type)) {
             delivery.pending = true;
+            delivery.told = false;
         } else if delivery.progress.cursor + 1 >= first && delivery.lease().is_none() {
             delivery.progress.cursor = head;
             if head - delivery.saved >= limits::CURSOR_SAVED_EVERY {
@@ -345,7 +346,7 @@ fn configure<S: Sql>(stream: &mut Stream<S>, now: Moment, offset: u64, config: &
     if let Some(life) = stream.life.as_mut() {
         life.deliveries.insert(config.slug.clone(), delivery);
     }
-    Ok(())
+    lease::look_ahead(stream, &config.slug)
 }
 
 /// A subscription that is new begins where its `from` says, `now` if nothing. What lies before is only to be folded. For a
@@ -418,7 +419,8 @@ fn resume_one<S: Sql>(stream: &mut Stream<S>, resume: &Resume) -> Result<(), Fai
     delivery.handed = None;
     delivery.pending = true;
     delivery.told = false;
-    save(&stream.sql, &resume.slug, delivery)
+    save(&stream.sql, &resume.slug, delivery)?;
+    lease::look_ahead(stream, &resume.slug)
 }
 
 fn inheritance_of(event: &StoredEvent) -> Inheritance {
