@@ -1,4 +1,4 @@
-//! What the black-box tests share: the local runtime as a process, a client, a live reader, tokens.
+//! What the black-box tests share: the local runtime as a process, a client, a live reader, a subscriber, tokens.
 //!
 //! A test knows the system only by its address. Every stream a test makes has a random path of its own, so that
 //! all tests can run side by side against one runtime.
@@ -7,11 +7,13 @@ pub mod client;
 pub mod github;
 pub mod raw;
 pub mod runtime;
+pub mod subscriber;
 pub mod tail;
 pub mod token;
 
 pub use client::{Answer, Client, Stream};
 pub use runtime::{Build, Runtime, shared};
+pub use subscriber::{Leased, Received, Reply, Subscriber};
 pub use tail::{Block, Tail};
 
 use std::future::Future;
