@@ -94,10 +94,10 @@ fn fire_one<S: Sql>(
 ) -> Result<(), Failure> {
     let config = &scheduled.config;
     // What was missed is one occurrence, the last of them, on the grid on which it always was.
-    let latest = config.when.latest(scheduled.at, next.due, at);
-    let scheduled_for = config.until.map_or(latest, |until| if latest > until { next.due } else { latest });
-    let run = next.runs + 1;
-    if config.until.is_none_or(|until| scheduled_for <= until) {
+    let scheduled_for = config.when.latest(scheduled.at, next.due, config.until.map_or(at, |until| at.min(until)));
+    let fires = config.until.is_none_or(|until| scheduled_for <= until);
+    let run = next.runs + u64::from(fires);
+    if fires {
         let stored = stream.event_at(scheduled.offset)?;
         let stored = stored.ok_or_else(|| Failure::Storage(format!("no event at offset {}", scheduled.offset)))?;
         let event = StoredEvent::parse(&stored.line).map_err(|error| Failure::Storage(error.to_string()))?;
@@ -107,8 +107,9 @@ fn fire_one<S: Sql>(
         let entry = Entry { event_type, key: None, expected: None, origin, fragment, raw: None };
         commit(stream, now, Kind::Settle, &[entry])?;
     }
-    let following = config.when.next(scheduled.at, latest.max(next.due));
+    let following = config.when.next(scheduled.at, scheduled_for);
     let reason = match following {
+        _ if !fires => "until",
         _ if config.max_runs.is_some_and(|most| run >= most) => "maxRuns",
         None => "completed",
         Some(due) if config.until.is_some_and(|until| due > until) => "until",
