@@ -103,8 +103,14 @@ pub struct Lease {
 pub struct LastSettle {
     /// The lease.
     pub lease: String,
+    /// The `upTo` that was said.
+    #[serde(default)]
+    pub asked: Option<u64>,
     /// Up to which offset.
     pub up_to: u64,
+    /// The attempt failed.
+    #[serde(default)]
+    pub failed: bool,
     /// What was answered.
     pub answer: String,
 }

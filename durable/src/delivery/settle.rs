@@ -84,6 +84,10 @@ fn found<S: Sql>(stream: &Stream<S>, slug: &str, said: &Said) -> Result<Found, F
     let delivery = life.deliveries.get(slug).ok_or(Problem::LeaseLost)?;
     let last = delivery.progress.last.as_ref().filter(|last| last.lease == said.lease);
     let Some(lease) = delivery.lease().filter(|lease| lease.id == said.lease) else {
+        // Whoever says something else by now does not know that the lease is lost.
+        let last = last.filter(|last| {
+            last.failed == said.failed.is_some() && (said.up_to == last.asked || said.up_to == Some(last.up_to))
+        });
         return last.map(|last| Found::Repeated(last.answer.clone())).ok_or_else(|| Problem::LeaseLost.into());
     };
     match (last, said.up_to) {
@@ -105,8 +109,10 @@ fn apply<S: Sql>(
         return pass(stream, slug, lease).map(|()| done(Ok("{}".to_owned())));
     }
     if let Some(failure) = &said.failed {
+        let answer = json!({"cursor": cursor(stream, slug), "failed": true}).to_string();
+        remember(stream, slug, lease, lease.first - 1, said, &answer);
         retry::failed(stream, now, slug, lease, failure, Some(now.at))?;
-        return Ok(done(Ok(json!({"cursor": cursor(stream, slug), "failed": true}).to_string())));
+        return Ok(done(Ok(answer)));
     }
     if let Some(reason) = &said.refused {
         record(stream, now, slug, lease, said, Some(reason));
@@ -276,13 +282,29 @@ fn advance<S: Sql>(
     }
     let answer = json!({"cursor": progress.cursor, "offsets": offsets}).to_string();
     if is_progress || rest.is_none() {
-        progress.last = Some(LastSettle { lease: lease.id.clone(), up_to, answer: answer.clone() });
+        remember(stream, slug, lease, up_to, said, &answer);
     }
+    let Some(delivery) = stream.life.as_mut().and_then(|life| life.deliveries.get_mut(slug)) else {
+        return Err(Problem::LeaseLost.into());
+    };
     match said.state.as_deref() {
         Some(state) => save_with_state(&stream.sql, slug, delivery, (state != "null").then_some(state))?,
         None => save(&stream.sql, slug, delivery)?,
     }
     Ok(answer)
+}
+
+/// Keeps how a settle was answered, for when it is said once more. Whoever calls it writes the row.
+fn remember<S: Sql>(stream: &mut Stream<S>, slug: &str, lease: &Lease, up_to: u64, said: &Said, answer: &str) {
+    if let Some(delivery) = stream.life.as_mut().and_then(|life| life.deliveries.get_mut(slug)) {
+        delivery.progress.last = Some(LastSettle {
+            lease: lease.id.clone(),
+            asked: said.up_to,
+            up_to,
+            failed: said.failed.is_some(),
+            answer: answer.to_owned(),
+        });
+    }
 }
 
 fn record<S: Sql>(stream: &mut Stream<S>, now: Moment, slug: &str, lease: &Lease, said: &Said, error: Option<&str>) {
