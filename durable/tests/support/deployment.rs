@@ -1,11 +1,14 @@
 //! Many streams, by path, as a deployment runs them: each has a database that survives it, an alarm, and calls that run
 //! in a transaction. The clock and chance are the test's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tailrace_durable::call::{self, Outcome};
 use tailrace_durable::commit::{Entry, Kind};
+use tailrace_durable::delivery::lease::Leased;
+use tailrace_durable::delivery::retry::Failed;
+use tailrace_durable::delivery::{push, settle as settling};
 use tailrace_durable::obligation::Call;
 use tailrace_durable::page::Query;
 use tailrace_durable::stream::Moment;
@@ -14,8 +17,12 @@ use tailrace_durable::{Failure, Stream, keys};
 use tailrace_model::StreamPath;
 use tailrace_model::body::{Body, understand};
 use tailrace_model::cause::{self, Cause};
+use tailrace_model::deployment::Deployment as Outside;
 use tailrace_model::event::{NewEvent, Writer};
 use tailrace_model::hook::{self, Content, Request};
+use tailrace_model::secret::Secret;
+use tailrace_model::settle::{Settle, is_settle};
+use tailrace_model::target::{Allowed, Url};
 use tailrace_model::time::Millis;
 
 use super::Database;
@@ -43,7 +50,33 @@ pub struct Deployment {
     pub frames: Vec<Frame>,
     /// The process dies right before the next call's transaction is committed.
     pub crash_next: bool,
+    /// What the courier was handed and has not settled yet, each with the path of its stream.
+    pub in_flight: VecDeque<(String, Leased)>,
     random: u64,
+}
+
+/// What control events are checked against: any URL may be sent to, any condition is well formed. Conditions are not
+/// evaluated here; what matches is each test's to say.
+pub struct Open;
+
+impl Outside for Open {
+    fn url(&self, text: &str) -> Option<Url> {
+        let (scheme, rest) = text.split_once("://")?;
+        let hostname = rest.split('/').next()?.to_owned();
+        Some(Url { href: text.to_owned(), scheme: scheme.to_owned(), has_credentials: false, hostname, port: None })
+    }
+
+    fn allowed(&self) -> Allowed {
+        Allowed::default()
+    }
+
+    fn secret(&self, _: &str) -> Option<Result<Secret, String>> {
+        None
+    }
+
+    fn check_condition(&self, _: &str) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// An answer with its body read.
@@ -91,8 +124,14 @@ impl Deployment {
             written: 0,
             frames: Vec::new(),
             crash_next: false,
+            in_flight: VecDeque::new(),
             random: 0x9E37_79B9_7F4A_7C15,
         }
+    }
+
+    /// The same with other chance.
+    pub fn seeded(seed: u64) -> Self {
+        Self { random: (seed + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15), ..Self::new() }
     }
 
     fn moment(&mut self) -> Moment {
@@ -191,7 +230,7 @@ impl Deployment {
     /// The same, with all there is to choose; `None` when the process died.
     pub fn append_as(&mut self, path: &str, body: &str, import: bool, inherited: Option<&Cause>) -> Option<Said> {
         let here = StreamPath::parse(path).unwrap();
-        let (events, reply) = match understand(body.as_bytes(), Writer { import, ..Writer::default() }) {
+        let (events, reply) = match understand(body.as_bytes(), Writer { by: None, import, deployment: &Open }) {
             Ok(Body::One(event)) => (vec![event], Reply::Event),
             Ok(Body::Batch(events)) => (events, Reply::Events),
             Ok(Body::Foreign { reason, .. }) => panic!("{reason}: {body}"),
@@ -200,7 +239,127 @@ impl Deployment {
         let kind = if import { Kind::Import } else { Kind::Client };
         let entries = events.into_iter().map(|event| entry(&here, event, inherited)).collect();
         let text = Append { kind, reply, expected: None, entries, attached: None }.to_text();
-        self.ask(path, |stream, now| call::append(stream, now, &text))
+        let said = self.ask(path, |stream, now| call::append(stream, now, &text));
+        self.push(path);
+        said
+    }
+
+    /// Hands the courier what is due, as the shell does after every append and in every alarm. What the call before it
+    /// wrote and sent stays as it is.
+    pub fn push(&mut self, path: &str) {
+        let now = self.now;
+        if !push::is_due(self.stream(path), now) {
+            return;
+        }
+        let before = self.written;
+        if let Ok((pushes, _)) = self.transact(path, call::take_pushes) {
+            let leased = pushes.iter().map(|text| serde_json::from_str(text).unwrap());
+            self.in_flight.extend(leased.map(|leased| (path.to_owned(), leased)));
+        }
+        self.written = before;
+    }
+
+    /// A worker wants a lease; `None` when the process died.
+    pub fn ask_lease(&mut self, path: &str, slug: &str, seconds: u64) -> Option<Said> {
+        let text = format!("{slug}\n{}", seconds * 1_000);
+        self.ask(path, |stream, now| call::lease(stream, now, &text))
+    }
+
+    /// A worker gets a lease for 30 seconds.
+    pub fn lease(&mut self, path: &str, slug: &str) -> Leased {
+        let said = self.ask_lease(path, slug, 30).unwrap();
+        assert_eq!(said.status, 200, "{} {:?}", said.body, said.headers);
+        serde_json::from_str(&said.body).unwrap()
+    }
+
+    /// Nothing is leased to a worker; when it is to ask again.
+    pub fn no_lease(&mut self, path: &str, slug: &str) -> Option<Millis> {
+        let said = self.ask_lease(path, slug, 30).unwrap();
+        assert_eq!(said.status, 204, "{}", said.body);
+        said.header("tailrace-again").map(|at| at.parse().unwrap())
+    }
+
+    /// A worker settles, by way of the front Worker; `None` when the process died.
+    pub fn ask_settle(&mut self, path: &str, body: &Value) -> Option<Said> {
+        let lease = body["lease"].as_str().unwrap().to_owned();
+        let by = format!("subscription:{}", lease.rsplit_once('.').unwrap().0);
+        let here = StreamPath::parse(path).unwrap();
+        let writer = Writer { by: Some(&by), import: false, deployment: &Open };
+        match Settle::parse(&body.to_string(), &here, writer, true) {
+            Ok(settle) => self.tell_settled(path, &heard(settle, lease)),
+            Err(problem) => {
+                let reason = format!("the answer can never be accepted: {}", problem.detail());
+                let said = settling::Said { lease, refused: Some(reason), ..settling::Said::default() };
+                let answer = self.tell_settled(path, &said)?;
+                Some(if answer.status == 200 { Said::of(Answer::problem(&problem)) } else { answer })
+            }
+        }
+    }
+
+    pub fn settle_lease(&mut self, path: &str, body: &Value) -> Said {
+        self.ask_settle(path, body).unwrap()
+    }
+
+    /// Settles all of a lease.
+    pub fn done(&mut self, path: &str, leased: &Leased) -> Value {
+        let said = self.settle_lease(path, &json!({"lease": leased.lease}));
+        assert_eq!(said.status, 200, "{}", said.body);
+        said.json()
+    }
+
+    pub fn tell_settled(&mut self, path: &str, said: &settling::Said) -> Option<Said> {
+        let text = serde_json::to_string(said).unwrap();
+        self.ask(path, |stream, now| call::settle_lease(stream, now, &text))
+    }
+
+    /// Takes the only batch that the courier has.
+    pub fn pushed(&mut self) -> Leased {
+        assert_eq!(self.in_flight.len(), 1, "{:?}", self.in_flight);
+        self.in_flight.pop_front().unwrap().1
+    }
+
+    /// The courier comes back with an answer, and does not go on.
+    pub fn answered(&mut self, path: &str, leased: &Leased, status: u16, body: &str) -> Said {
+        self.tell_settled(path, &understood(path, leased, status, None, body)).unwrap()
+    }
+
+    pub fn hold(&mut self, path: &str, leased: &Leased) -> Option<Said> {
+        self.ask(path, |stream, _| call::hold(stream, &leased.lease))
+    }
+
+    /// Nothing in a lease matches its condition.
+    pub fn passed(&mut self, path: &str, leased: &Leased) -> Option<Said> {
+        let said = settling::Said { lease: leased.lease.clone(), passed: true, ..settling::Said::default() };
+        self.tell_settled(path, &said)
+    }
+
+    /// How a subscription stands.
+    pub fn report(&mut self, path: &str, slug: &str) -> Value {
+        let now = self.now;
+        let said = self.ask(path, |stream, _| call::subscriptions(stream, now, slug)).unwrap();
+        assert_eq!(said.status, 200, "{}", said.body);
+        said.json()
+    }
+
+    /// The alarms of a stream ring until the courier is handed something.
+    pub fn wait_for_push(&mut self, path: &str) {
+        while self.in_flight.is_empty() {
+            self.wait_for_alarm(path);
+        }
+    }
+
+    /// The alarms of a stream ring, until one that was still ahead has, or the courier is handed something.
+    pub fn wait_for_alarm(&mut self, path: &str) {
+        for _ in 0..10 {
+            let alarm = self.node(path).alarm.unwrap_or_else(|| panic!("{path} has no alarm"));
+            let was_ahead = alarm > self.now;
+            self.now = self.now.max(alarm);
+            assert!(self.ring(path, |_| Reach::Heard));
+            if was_ahead || !self.in_flight.is_empty() {
+                return;
+            }
+        }
+        panic!("the alarm of {path} rings again and again");
     }
 
     /// A third party sends `body`.
@@ -332,7 +491,15 @@ impl Deployment {
         }
         // The platform forgets an alarm that rings; what is still owed sets the next.
         node.alarm = None;
-        while let Some(call) = self.next_call(path) {
+        self.work(path, &mut reach);
+        true
+    }
+
+    /// What an alarm does, whenever it rings.
+    pub fn work(&mut self, path: &str, mut reach: impl FnMut(&Call) -> Reach) {
+        loop {
+            self.push(path);
+            let Some(call) = self.next_call(path) else { break };
             let reach = reach(&call);
             let reply = if reach == Reach::Lost { None } else { self.hear(&call) };
             if reach == Reach::Doubled {
@@ -346,7 +513,6 @@ impl Deployment {
             self.settle(path, &call, reply.as_deref());
         }
         self.rearm(path);
-        true
     }
 
     /// What a wake does in any case: whatever is owed has its alarm.
@@ -414,4 +580,36 @@ fn entry(here: &StreamPath, event: NewEvent, inherited: Option<&Cause>) -> Entry
         fragment: event.fragment,
         raw: None,
     }
+}
+
+/// A settle as the object takes it.
+pub fn heard(settle: Settle, lease: String) -> settling::Said {
+    settling::Said {
+        lease,
+        up_to: settle.up_to,
+        state: settle.state,
+        append: settle.append,
+        failed: settle.error.map(|error| Failed { error, ..Failed::default() }),
+        extend: settle.extend,
+        ..settling::Said::default()
+    }
+}
+
+/// A push's answer as the courier understands it.
+pub fn understood(path: &str, leased: &Leased, status: u16, retry_after: Option<u64>, body: &str) -> settling::Said {
+    let lease = leased.lease.clone();
+    if !(200..300).contains(&status) {
+        let failed = Failed { error: format!("HTTP {status}"), status: Some(status), retry_after, ms: 5 };
+        return settling::Said { lease, failed: Some(failed), ..settling::Said::default() };
+    }
+    let here = StreamPath::parse(path).unwrap();
+    let by = format!("subscription:{}", leased.slug);
+    let mut said = settling::Said { lease: lease.clone(), ..settling::Said::default() };
+    if is_settle(body) {
+        match Settle::parse(body, &here, Writer { by: Some(&by), import: false, deployment: &Open }, false) {
+            Ok(settle) => said = settling::Said { extend: None, ..heard(settle, lease) },
+            Err(problem) => said.refused = Some(format!("the answer can never be accepted: {}", problem.detail())),
+        }
+    }
+    settling::Said { status: Some(status), ms: Some(5), ..said }
 }
