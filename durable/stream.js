@@ -33,6 +33,10 @@ export class Stream extends DurableObject {
     return this.#soon((core, now, random) => core.hook(text, now, random));
   }
 
+  hookConfig(source) {
+    return this.#ask((core) => core.hookConfig(source));
+  }
+
   // Leases and settles. A settle comes from the courier, or from a worker by way of the front Worker: what it makes due is
   // the alarm's, for a call from here would make a chain of calls that a network ends.
   lease(text) {
@@ -155,9 +159,10 @@ export class Stream extends DurableObject {
   async #work() {
     const until = Date.now() + ALARM_WORK_MS;
     while (Date.now() < until) {
-      await this.#push();
+      if (this.#open().hasPushes(Date.now())) await this.#push();
       const next = this.#change((core, now, random) => core.nextCall(now, random));
-      if (!next) break;
+      if (!next && !this.#open().hasPushes(Date.now())) break;
+      if (!next) continue;
       const [call, to, message] = next;
       const reply = await this.#tell(to, message);
       this.#change((core, now, random) => core.settle(call, reply, now, random));

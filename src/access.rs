@@ -126,6 +126,12 @@ pub fn identify(config: &Config, authorization: Option<&str>, now: Millis) -> Re
     scoped(secret, token, now).ok_or_else(|| unauthorized("the token is not valid, or expired"))
 }
 
+/// True when both are the same, found out in a time that does not tell where they differ.
+#[must_use]
+pub fn is_same_secret(one: &str, other: &str) -> bool {
+    one.as_bytes().ct_eq(other.as_bytes()).into()
+}
+
 /// True when the key is the deployment's hook key, or everybody may make streams.
 #[must_use]
 pub fn may_create_by_hook(config: &Config, key: Option<&str>) -> bool {

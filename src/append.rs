@@ -9,6 +9,7 @@ use tailrace_model::body::{Body as Content, understand};
 use tailrace_model::cause::{CAUSE_HEADER, Cause, Origin, origin};
 use tailrace_model::deployment::Deployment;
 use tailrace_model::event::{NewEvent, Writer};
+use tailrace_model::hook::Details;
 use tailrace_model::{Problem, StreamPath, json, limits, types};
 use wasm_bindgen::JsValue;
 
@@ -137,11 +138,15 @@ pub async fn append(
                 rest.drain().await;
                 return Err(problem);
             }
-            let stored = match rest.store(stream, true).await? {
+            let stored = match rest.store(stream, true, |_| {}).await? {
                 Ok(stored) => stored,
                 Err(answer) => return answer.into_response(JSON, &[]),
             };
-            let received = hooks::describe_stored(request, &stored, Some(system_metadata(caller, reason)));
+            let received = hooks::describe_stored(
+                request,
+                &stored,
+                &Details { system: Some(&system_metadata(caller, reason)), ..Details::default() },
+            );
             let entry = wish.entry_of_foreign(path, received.fragment, Some(stored.id.clone()));
             let answer = stream.append(&wish.append_of_foreign(entry, None)).await?;
             if answer.status != 200 {
@@ -207,7 +212,14 @@ async fn append_foreign(
     bytes: &[u8],
     reason: &str,
 ) -> Result<Response, Problem> {
-    let kept = hooks::keep(stream, request, bytes, Some(system_metadata(caller, reason)), true).await?;
+    let kept = hooks::keep(
+        stream,
+        request,
+        bytes,
+        &Details { system: Some(&system_metadata(caller, reason)), ..Details::default() },
+        true,
+    )
+    .await?;
     let kept = match kept {
         Ok(kept) => kept,
         Err(answer) => return answer.into_response(JSON, &[]),

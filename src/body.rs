@@ -87,7 +87,7 @@ impl Rest {
         }
     }
 
-    /// Stores the whole body at `stream`, in parts, before the event that will name it.
+    /// Stores the whole body at `stream`, in parts, before the event that will name it. `passes` sees all of it go by.
     ///
     /// # Errors
     /// [`Problem::TooLarge`]; a refusal of the stream as the answer it gave.
@@ -95,6 +95,7 @@ impl Rest {
         mut self,
         stream: &Stream,
         may_create: bool,
+        mut passes: impl FnMut(&[u8]),
     ) -> Result<Result<Stored, crate::http::Answer>, Problem> {
         let id = random_name();
         let mut digest = Sha256::new();
@@ -108,6 +109,7 @@ impl Rest {
                 let rest = part.split_off(part.len().min(limits::RAW_CHUNK_BYTES));
                 size += part.len();
                 digest.update(&part);
+                passes(&part);
                 if size > limits::HOOK_BYTES {
                     stream.discard(&id).await?;
                     self.drain().await;

@@ -107,6 +107,12 @@ impl Query {
         Self(form_urlencoded::parse(text.as_bytes()).into_owned().collect())
     }
 
+    /// All parameters, in their order.
+    #[must_use]
+    pub fn pairs(&self) -> &[(String, String)] {
+        &self.0
+    }
+
     /// The value of a parameter; empty counts as absent.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {

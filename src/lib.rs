@@ -27,6 +27,7 @@ pub mod push;
 pub mod raw;
 pub mod read;
 pub mod settle;
+pub mod sources;
 pub mod stream;
 pub mod subscriptions;
 pub mod tree;
@@ -346,7 +347,7 @@ async fn route(request: &Request, env: &JsValue, config: &Config) -> Result<Resp
     let hook = request.path.strip_prefix("/hooks").filter(|rest| rest.is_empty() || rest.starts_with('/'));
     if let Some(path) = hook {
         let path = StreamPath::parse(path)?;
-        return hooks::receive(&Stream::at(env, &path)?, request, config, &path).await;
+        return hooks::receive(env, request, config, &path).await;
     }
     if request.path == "/api/openapi.json" {
         return match method {

@@ -24,6 +24,9 @@ extern "C" {
     /// `hook` of `stream.js`.
     #[wasm_bindgen(method, catch)]
     pub fn hook(this: &Stub, text: &str) -> Result<JsValue, JsValue>;
+    /// `hookConfig` of `stream.js`.
+    #[wasm_bindgen(method, catch, js_name = hookConfig)]
+    pub fn hook_config(this: &Stub, source: &str) -> Result<JsValue, JsValue>;
     /// `ephemeral` of `stream.js`.
     #[wasm_bindgen(method, catch)]
     pub fn ephemeral(this: &Stub, text: &str) -> Result<JsValue, JsValue>;
@@ -109,6 +112,27 @@ pub mod where_js {
         pub fn check(expression: &str) -> Option<String>;
         /// Whether an event, as its line, fulfils it.
         pub fn matches(expression: &str, line: &str) -> bool;
+    }
+}
+
+/// What of a hook only the platform can look at: `inspect.js`.
+pub mod inspect_js {
+    use js_sys::{Promise, Uint8Array};
+    use wasm_bindgen::prelude::*;
+
+    #[wasm_bindgen(raw_module = "../../src/inspect.js")]
+    extern "C" {
+        /// Whether a signature with a public key holds: a promise of true or false.
+        #[wasm_bindgen(js_name = verifySignature)]
+        pub fn verify_signature(
+            scheme: &str,
+            key: &Uint8Array,
+            signature: &Uint8Array,
+            message: &Uint8Array,
+        ) -> Promise;
+        /// The fields of a multipart form as JSON text: a promise of it, or of nothing.
+        #[wasm_bindgen(js_name = multipartFields)]
+        pub fn multipart_fields(body: &Uint8Array, content_type: &str) -> Promise;
     }
 }
 

@@ -51,9 +51,23 @@ impl Stream {
     ///
     /// # Errors
     /// What the platform throws, as a problem. A refusal is an answer.
-    pub async fn hook(&self, append: &Append, size: usize, may_create: bool) -> Result<Answer, Problem> {
-        let text = format!("{}\t{size}\n{}", u8::from(may_create), append.to_text());
+    pub async fn hook(
+        &self,
+        append: &Append,
+        size: usize,
+        may_create: bool,
+        (source, version): (&str, &str),
+    ) -> Result<Answer, Problem> {
+        let text = format!("{}\t{size}\t{source}\t{version}\n{}", u8::from(may_create), append.to_text());
         answer(self.stub.hook(&text)).await
+    }
+
+    /// See [`tailrace_durable::call::hook_config`].
+    ///
+    /// # Errors
+    /// What the platform throws, as a problem.
+    pub async fn hook_config(&self, source: &str) -> Result<Answer, Problem> {
+        answer(self.stub.hook_config(source)).await
     }
 
     /// See [`tailrace_durable::call::ephemeral`].

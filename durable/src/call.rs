@@ -20,7 +20,7 @@ use crate::raw::{self, Bytes};
 use crate::sql::{Sql, Text};
 use crate::stream::{Moment, Stream};
 use crate::wire::{Answer, Append, Frame, Reply};
-use crate::{Failure, children, obligation};
+use crate::{Failure, children, hooks, obligation};
 
 /// An answer, and what those who follow live are to be sent.
 pub struct Outcome<T> {
@@ -57,32 +57,54 @@ pub fn append<S: Sql>(stream: &mut Stream<S>, now: Moment, text: &str) -> Done<S
     Ok(Outcome { answer, frames: frames(stream, [Some(&committed)]) })
 }
 
-/// Takes a hook: the text is whether it may make the stream (`1` or `0`), the size of its body, and an [`Append`] of one
-/// entry.
+/// Takes a hook: the text is whether it may make the stream (`1` or `0`), the size of its body, the source that the URL
+/// names and the version of its configuration that was gone by, and an [`Append`]. With another version than the present
+/// one nothing is done, and the answer is the present configuration: [`hooks::STALE`].
 ///
 /// # Errors
 /// [`Failure`]
 pub fn hook<S: Sql>(stream: &mut Stream<S>, now: Moment, text: &str) -> Done<S> {
     let bad = || Failure::Storage("a hook that the front Worker did not write".to_owned());
     let (head, append) = text.split_once('\n').ok_or_else(bad)?;
-    let (may_create, size) = head.split_once('\t').ok_or_else(bad)?;
+    let mut words = head.split('\t');
+    let (may_create, size) = words.next().zip(words.next()).ok_or_else(bad)?;
+    let (source, version) = words.next().zip(words.next()).unwrap_or_default();
+    if !source.is_empty() && version != hooks::version(stream, source) {
+        return Ok(only(Answer { status: hooks::STALE, ..hooks::config_answer(stream, source)? }));
+    }
     may_receive(stream, may_create == "1")?;
     let append = Append::parse(append)?;
     expect_raw(stream, &append)?;
-    let entry = append.entries.first().cloned().ok_or_else(bad)?;
-    let received = parking::receive(stream, now, entry, size.parse().map_err(|_| bad())?)?;
-    keep_raw(stream, &append)?;
+    let received = parking::receive(stream, now, &append.entries, size.parse().map_err(|_| bad())?)?;
+    let is_new = match &received {
+        Received::Stored(committed) => committed.written.is_some(),
+        Received::Parked { is_new, .. } => *is_new,
+    };
+    if is_new {
+        keep_raw(stream, &append)?;
+    }
     match received {
         Received::Stored(committed) => Ok(Outcome {
-            answer: Answer::ok(&append_body(&committed, Reply::Offset)),
+            answer: {
+                let answer = Answer::ok(&append_body(&committed, append.reply));
+                if committed.written.is_none() { answer.with("tailrace-duplicate", "true") } else { answer }
+            },
             frames: frames(stream, [Some(&committed)]),
         }),
-        Received::Parked { paused } => {
+        Received::Parked { paused, .. } => {
             let mut answer = Answer::ok(r#"{"parked":true}"#);
             answer.status = 202;
             Ok(Outcome { answer, frames: frames(stream, [paused.as_ref()]) })
         }
     }
+}
+
+/// How hooks of a source are configured: see [`hooks::config_answer`].
+///
+/// # Errors
+/// [`Failure`]
+pub fn hook_config<S: Sql>(stream: &Stream<S>, source: &str) -> Done<S> {
+    hooks::config_answer(stream, source).map(only)
 }
 
 /// Stores a part of a large body, before the hook that names it.

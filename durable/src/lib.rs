@@ -17,6 +17,7 @@
 //! | [`schedule`] | what is appended when |
 //! | [`obligation`] | what is still owed to other streams, and when |
 //! | [`parking`] | hooks that wait to be let in |
+//! | [`hooks`] | how hooks are configured |
 //! | [`raw`] | the exact bytes of hooks |
 //! | [`wire`] | what the front Worker and the objects say to each other |
 //! | [`schema`] | every table |
@@ -31,6 +32,7 @@ pub mod delivery;
 pub mod failure;
 #[cfg(feature = "fault-injection")]
 pub mod fault;
+pub mod hooks;
 pub mod keys;
 pub mod log;
 #[cfg(target_arch = "wasm32")]

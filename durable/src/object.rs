@@ -152,6 +152,16 @@ impl StreamCore {
         self.finish(outcome)
     }
 
+    /// See [`call::hook_config`].
+    ///
+    /// # Errors
+    /// When the storage fails.
+    #[wasm_bindgen(js_name = hookConfig)]
+    pub fn hook_config(&mut self, source: &str) -> Result<JsString, Thrown> {
+        let outcome = call::hook_config(&self.stream, source);
+        self.finish(outcome)
+    }
+
     /// See [`call::ephemeral`].
     ///
     /// # Errors

@@ -9,10 +9,10 @@ use tailrace_model::limits;
 use tailrace_model::line::Fragment;
 use tailrace_model::time::Millis;
 
-use crate::Failure;
 use crate::commit::{Committed, Entry, Kind, commit};
 use crate::sql::{Param, Sql};
 use crate::stream::{Life, Moment, Stream};
+use crate::{Failure, keys};
 
 /// Seconds after which a refused sender may try again.
 const RETRY_AFTER_S: u32 = 30;
@@ -35,20 +35,27 @@ pub enum Received {
     Parked {
         /// The event that paused the stream, if this one filled the parking.
         paused: Option<Committed>,
+        /// False for a repeat of what waits already.
+        is_new: bool,
     },
 }
 
-/// Takes a hook. `size` is that of its body.
+/// Takes the events of a hook: one, or several of a batch. `size` is that of its body.
 ///
 /// # Errors
 /// [`Problem::Unavailable`] when no more may wait; [`Failure`].
-pub fn receive<S: Sql>(stream: &mut Stream<S>, now: Moment, entry: Entry, size: u64) -> Result<Received, Failure> {
+pub fn receive<S: Sql>(stream: &mut Stream<S>, now: Moment, entries: &[Entry], size: u64) -> Result<Received, Failure> {
     let must_wait = stream
         .life
         .as_ref()
         .is_some_and(|life| life.parked.count > 0 || life.state.paused.is_some() || room(life, now.at) == 0);
     if !must_wait {
-        return commit(stream, now, Kind::Hook, &[entry]).map(Received::Stored);
+        return commit(stream, now, Kind::Hook, entries).map(Received::Stored);
+    }
+    let (new, is_stored) = not_seen(stream, entries)?;
+    if new.is_empty() && is_stored {
+        // A repeat of what is in the log already: nothing is written, whoever waits.
+        return commit(stream, now, Kind::Hook, entries).map(Received::Stored);
     }
     let parked = stream.life()?.parked;
     if is_full(parked) {
@@ -58,9 +65,17 @@ pub fn receive<S: Sql>(stream: &mut Stream<S>, now: Moment, entry: Entry, size: 
         }
         .into());
     }
-    park(stream, now, &entry, size)?;
+    for entry in &new {
+        if let Some(Origin::Known(cause)) = &entry.origin {
+            cause.check_hops()?;
+        }
+    }
+    let is_new = !new.is_empty();
+    for (index, entry) in new.into_iter().enumerate() {
+        park(stream, now, entry, if index == 0 { size } else { 0 })?;
+    }
     let paused = pause_if_full(stream, now)?;
-    Ok(Received::Parked { paused })
+    Ok(Received::Parked { paused, is_new })
 }
 
 /// When the next hook may be let in; `None` while nothing waits or the stream is paused.
@@ -85,8 +100,9 @@ pub(crate) fn let_in<S: Sql>(stream: &mut Stream<S>, now: Moment) -> Result<Opti
     if life.parked.count == 0 || life.state.paused.is_some() || room == 0 {
         return Ok(None);
     }
-    let rows =
-        stream.sql.run("SELECT id, raw, cause, fragment, bytes FROM parked ORDER BY id LIMIT ?", &[room.into()])?;
+    let rows = stream
+        .sql
+        .run("SELECT id, raw, cause, fragment, bytes, key FROM parked ORDER BY id LIMIT ?", &[room.into()])?;
     let (mut entries, mut ids, mut size, mut bytes) = (Vec::new(), Vec::new(), 0, 0);
     for row in &rows {
         size += row.text(3).len();
@@ -97,7 +113,7 @@ pub(crate) fn let_in<S: Sql>(stream: &mut Stream<S>, now: Moment) -> Result<Opti
         ids.push(row.number(0));
         entries.push(Entry {
             event_type: RECEIVED.to_owned(),
-            key: None,
+            key: (!row.is_null(5)).then(|| row.text(5).to_owned()),
             expected: None,
             origin: Cause::from_header(row.text(2)).ok().map(Origin::Known),
             fragment: row.text(3).to_owned(),
@@ -124,22 +140,37 @@ fn is_full(parked: Parked) -> bool {
     parked.count >= limits::PARKED_HOOKS || parked.bytes >= limits::PARKED_BYTES
 }
 
+/// Those that neither wait already nor are in the log; and whether all of the others are in the log.
+fn not_seen<'e, S: Sql>(stream: &Stream<S>, entries: &'e [Entry]) -> Result<(Vec<&'e Entry>, bool), Failure> {
+    let keys: Vec<&str> = entries.iter().filter_map(|entry| entry.key.as_deref()).collect();
+    let stored = keys::find(&stream.sql, &keys)?;
+    let (mut new, mut is_stored) = (Vec::new(), true);
+    for entry in entries {
+        match entry.key.as_deref() {
+            Some(key) if stored.contains_key(key) => {}
+            Some(key) if !stream.sql.run("SELECT 1 FROM parked WHERE key = ? LIMIT 1", &[key.into()])?.is_empty() => {
+                is_stored = false;
+            }
+            _ => new.push(entry),
+        }
+    }
+    Ok((new, is_stored))
+}
+
 fn park<S: Sql>(stream: &mut Stream<S>, now: Moment, entry: &Entry, size: u64) -> Result<(), Failure> {
     let cause = match &entry.origin {
-        Some(Origin::Known(cause)) => {
-            cause.check_hops()?;
-            cause.to_header()
-        }
+        Some(Origin::Known(cause)) => cause.to_header(),
         _ => String::new(),
     };
     let bytes = size.max(entry.fragment.len() as u64);
     stream.sql.run(
-        "INSERT INTO parked (at, bytes, raw, cause, fragment) VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO parked (at, bytes, raw, cause, key, fragment) VALUES (?, ?, ?, ?, ?, ?)",
         &[
             now.at.into(),
             bytes.into(),
             entry.raw.as_deref().map_or(Param::Null, Param::Text),
             cause.as_str().into(),
+            entry.key.as_deref().map_or(Param::Null, Param::Text),
             entry.fragment.as_str().into(),
         ],
     )?;

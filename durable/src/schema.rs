@@ -29,7 +29,8 @@ const OBLIGATIONS: &str = "CREATE TABLE IF NOT EXISTS obligations (
 
 /// Hooks that wait to be let in, in order.
 const PARKED: &str = "CREATE TABLE IF NOT EXISTS parked (
-    id INTEGER PRIMARY KEY, at INTEGER NOT NULL, bytes INTEGER NOT NULL, raw TEXT, cause TEXT NOT NULL, fragment TEXT NOT NULL)";
+    id INTEGER PRIMARY KEY, at INTEGER NOT NULL, bytes INTEGER NOT NULL, raw TEXT, cause TEXT NOT NULL, key TEXT,
+    fragment TEXT NOT NULL)";
 
 /// The exact bytes of hooks, in parts of at most 1 MiB.
 const RAW: &str = "CREATE TABLE IF NOT EXISTS raw (

@@ -3,6 +3,7 @@
 mod fields;
 pub mod schedule;
 pub mod subscription;
+pub mod webhook;
 
 use serde_json::{Map, Value};
 
@@ -12,6 +13,7 @@ use crate::problem::Problem;
 use fields::{Fields, invalid};
 pub use schedule::Schedule;
 pub use subscription::{Subscription, Target};
+pub use webhook::Webhook;
 
 /// A control event, understood.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,6 +89,15 @@ pub enum Control {
     },
     /// `subscription.resumed`.
     SubscriptionResumed(Resume),
+    /// `webhook.configured`.
+    WebhookConfigured(Box<Webhook>),
+    /// `webhook.removed`.
+    WebhookRemoved {
+        /// Which.
+        slug: String,
+        /// Holds for every stream below too.
+        children: bool,
+    },
 }
 
 /// How a subscription goes on.
@@ -115,6 +126,9 @@ impl Control {
         }
         if let Some(Self::SubscriptionConfigured(subscription)) = &control {
             subscription.check(deployment)?;
+        }
+        if let Some(Self::WebhookConfigured(webhook)) = &control {
+            webhook.check(deployment)?;
         }
         Ok(control)
     }
@@ -159,11 +173,13 @@ impl Control {
             | Self::SubscriptionResumed(_) => false,
             Self::ScheduleConfigured(schedule) => schedule.children,
             Self::SubscriptionConfigured(subscription) => subscription.children,
+            Self::WebhookConfigured(webhook) => webhook.children,
             Self::Paused { children, .. }
             | Self::Resumed { children }
             | Self::BreakerConfigured { children, .. }
             | Self::ScheduleRemoved { children, .. }
-            | Self::SubscriptionRemoved { children, .. } => *children,
+            | Self::SubscriptionRemoved { children, .. }
+            | Self::WebhookRemoved { children, .. } => *children,
         }
     }
 
@@ -177,6 +193,8 @@ impl Control {
             Self::ScheduleRemoved { slug, .. } => Some(format!("schedule:{slug}")),
             Self::SubscriptionConfigured(subscription) => Some(format!("subscription:{}", subscription.slug)),
             Self::SubscriptionRemoved { slug, .. } => Some(format!("subscription:{slug}")),
+            Self::WebhookConfigured(webhook) => Some(format!("webhook:{}", webhook.slug)),
+            Self::WebhookRemoved { slug, .. } => Some(format!("webhook:{slug}")),
             Self::Created { .. }
             | Self::MetadataUpdated { .. }
             | Self::ScheduleEnded { .. }
@@ -208,6 +226,8 @@ impl Control {
             "subscription.removed" => {
                 Self::SubscriptionRemoved { slug: fields.slug()?, children: fields.flag("children")? }
             }
+            "webhook.configured" => Self::WebhookConfigured(Box::new(Webhook::from_fields(fields)?)),
+            "webhook.removed" => Self::WebhookRemoved { slug: fields.slug()?, children: fields.flag("children")? },
             "subscription.resumed" => Self::SubscriptionResumed(resume_from(fields)?),
             _ => return Ok(None),
         }))

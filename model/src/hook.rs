@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::json;
 use crate::limits;
 use crate::line::Fragment;
+use crate::webhook::Verdict;
 
 /// The type of the event that a request becomes.
 pub const RECEIVED: &str = "webhook.received";
@@ -54,21 +55,49 @@ pub struct Received {
     pub exact: bool,
 }
 
+/// What was found out about a request beside what it says itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Details<'a> {
+    /// Goes to `metadata.tailrace`, as JSON text.
+    pub system: Option<&'a str>,
+    /// Goes to `metadata`, as the text of a JSON object.
+    pub metadata: Option<&'a str>,
+    /// Whether it is signed as it should be.
+    pub verdict: Option<&'a Verdict>,
+    /// The fields of a form that only the platform can read, as JSON text.
+    pub form: Option<&'a str>,
+    /// The part of the body that this event is about, as JSON text, when the request carries several.
+    pub body: Option<&'a str>,
+}
+
 /// Turns a request into an event. `system` goes to `metadata.tailrace`, as JSON text.
 #[must_use]
 pub fn receive(request: &Request, content: Content, system: Option<String>) -> Received {
+    receive_with(request, content, &Details { system: system.as_deref(), ..Details::default() })
+}
+
+/// Turns a request into an event, with what was found out about it.
+#[must_use]
+pub fn receive_with(request: &Request, content: Content, details: &Details) -> Received {
     if let Content::Whole(bytes) = content {
-        let body = encode(bytes, content_type(request));
+        let mut body = match details.body {
+            Some(part) => Encoded { exact: false, ..encode(part.as_bytes(), None) },
+            None => encode(bytes, content_type(request)),
+        };
+        if let Some(form) = details.form {
+            body.form = Some(form.to_owned());
+            body.encoding = if body.encoding == "text" { "form" } else { body.encoding };
+        }
         let exact = body.exact;
-        if let Some(fragment) = fragment(request, bytes.len(), &hex_sha256(bytes), &body, system.clone())
+        if let Some(fragment) = fragment(request, bytes.len(), &hex_sha256(bytes), &body, details)
             && fragment.len() <= limits::HOOK_LINE_BYTES
         {
             return Received { fragment, exact };
         }
-        return raw(request, bytes.len(), &hex_sha256(bytes), system);
+        return raw(request, bytes.len(), &hex_sha256(bytes), details);
     }
-    let Content::Streamed { size, sha256 } = content else { return raw(request, 0, "", system) };
-    raw(request, size, sha256, system)
+    let Content::Streamed { size, sha256 } = content else { return raw(request, 0, "", details) };
+    raw(request, size, sha256, details)
 }
 
 /// The SHA-256 of `bytes` in hexadecimal.
@@ -135,11 +164,13 @@ struct Encoded {
     body: String,
     /// JSON text of an object: the fields of a form.
     form: Option<String>,
+    /// JSON text: what the field `payload` of a form holds, where that is JSON.
+    unpacked: Option<String>,
     exact: bool,
 }
 
 fn encode(bytes: &[u8], content_type: Option<&str>) -> Encoded {
-    let plain = |encoding, body| Encoded { encoding, body, form: None, exact: true };
+    let plain = |encoding, body| Encoded { encoding, body, form: None, unpacked: None, exact: true };
     if bytes.is_empty() {
         return plain("none", "null".to_owned());
     }
@@ -148,12 +179,15 @@ fn encode(bytes: &[u8], content_type: Option<&str>) -> Encoded {
     };
     if let Some(body) = as_json(text) {
         let exact = body == text;
-        return Encoded { encoding: "json", body, form: None, exact };
+        return Encoded { encoding: "json", body, form: None, unpacked: None, exact };
     }
     let mut encoded = plain("text", json::quoted(text));
     if content_type.is_some_and(|it| it.starts_with("application/x-www-form-urlencoded")) {
         encoded.encoding = "form";
         encoded.form = Some(form_to_json(text));
+        let payload = form_urlencoded::parse(text.as_bytes()).find(|(name, _)| name == "payload");
+        encoded.unpacked =
+            payload.filter(|(_, value)| value.starts_with(['{', '['])).and_then(|(_, value)| as_json(&value));
     }
     encoded
 }
@@ -187,13 +221,13 @@ fn form_to_json(text: &str) -> String {
     format!("{{{}}}", members.join(","))
 }
 
-fn raw(request: &Request, size: usize, sha256: &str, system: Option<String>) -> Received {
-    let body = Encoded { encoding: "raw", body: "null".to_owned(), form: None, exact: false };
-    let fragment = fragment(request, size, sha256, &body, system).unwrap_or_default();
+fn raw(request: &Request, size: usize, sha256: &str, details: &Details) -> Received {
+    let body = Encoded { encoding: "raw", body: "null".to_owned(), form: None, unpacked: None, exact: false };
+    let fragment = fragment(request, size, sha256, &body, details).unwrap_or_default();
     Received { fragment, exact: false }
 }
 
-fn fragment(request: &Request, size: usize, sha256: &str, body: &Encoded, system: Option<String>) -> Option<String> {
+fn fragment(request: &Request, size: usize, sha256: &str, body: &Encoded, details: &Details) -> Option<String> {
     let mut payload = String::with_capacity(body.body.len() + 1_024);
     payload.push('{');
     if let Some(source) = request.source {
@@ -214,8 +248,25 @@ fn fragment(request: &Request, size: usize, sha256: &str, body: &Encoded, system
     if let Some(form) = &body.form {
         let _ = write!(payload, ",\"form\":{form}");
     }
-    let _ = write!(payload, ",\"size\":{size},\"sha256\":\"{sha256}\",\"verified\":null}}");
-    Fragment { event_type: RECEIVED, payload: &payload, metadata: None, system, key: None }.to_text().ok()
+    if let Some(unpacked) = &body.unpacked {
+        let _ = write!(payload, ",\"unpacked\":{unpacked}");
+    }
+    let _ = write!(payload, ",\"size\":{size},\"sha256\":\"{sha256}\"");
+    push_verdict(&mut payload, details.verdict);
+    payload.push('}');
+    let system = details.system.map(str::to_owned);
+    Fragment { event_type: RECEIVED, payload: &payload, metadata: details.metadata, system, key: None }.to_text().ok()
+}
+
+fn push_verdict(out: &mut String, verdict: Option<&Verdict>) {
+    let verified = verdict.and_then(|it| it.verified).map_or("null", |it| if it { "true" } else { "false" });
+    let _ = write!(out, ",\"verified\":{verified}");
+    let Some(verdict) = verdict else { return };
+    for (name, value) in [("scheme", &verdict.scheme), ("key", &verdict.key), ("reason", &verdict.reason)] {
+        if let Some(value) = value {
+            let _ = write!(out, ",\"{name}\":{}", json::quoted(value));
+        }
+    }
 }
 
 fn content_type<'a>(request: &Request<'a>) -> Option<&'a str> {

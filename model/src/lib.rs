@@ -41,6 +41,7 @@ pub mod target;
 pub mod text;
 pub mod time;
 pub mod types;
+pub mod webhook;
 
 pub use path::StreamPath;
 pub use problem::Problem;

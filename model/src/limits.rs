@@ -113,3 +113,7 @@ pub const ATTEMPTS_KEPT: usize = 20;
 pub const OUTBOX_WAITING: u64 = 1_000;
 /// A cursor that moved without a delivery is written when it is so far ahead of its row.
 pub const CURSOR_SAVED_EVERY: u64 = 1_000;
+/// Sources of hooks of one stream.
+pub const WEBHOOKS: usize = 100;
+/// Bytes of what configures a source of hooks.
+pub const WEBHOOK_BYTES: usize = 16 * KIB;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::control::{Control, Schedule, Subscription};
+use crate::control::{Control, Schedule, Subscription, Webhook};
 use crate::limits;
 use crate::problem::Problem;
 use crate::time::{Millis, to_rfc3339};
@@ -29,6 +29,17 @@ pub struct ControlState {
     pub subscriptions: BTreeMap<String, Arc<Subscribed>>,
     /// Events to append later, by slug.
     pub schedules: BTreeMap<String, Arc<Scheduled>>,
+    /// How hooks are understood, by source.
+    pub hooks: BTreeMap<String, Arc<Hooked>>,
+}
+
+/// A source of hooks, since it was last configured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Hooked {
+    /// How it is configured.
+    pub config: Webhook,
+    /// The offset of the event that configured it.
+    pub offset: u64,
 }
 
 /// A subscription, since it was last configured.
@@ -131,6 +142,8 @@ pub enum Part {
     Subscription(String),
     /// The schedule of this slug.
     Schedule(String),
+    /// The source of hooks of this slug.
+    Webhook(String),
 }
 
 impl Part {
@@ -145,6 +158,7 @@ impl Part {
             Self::Inherited => "inherited",
             Self::Subscription(slug) => return Cow::Owned(format!("subscription:{slug}")),
             Self::Schedule(slug) => return Cow::Owned(format!("schedule:{slug}")),
+            Self::Webhook(slug) => return Cow::Owned(format!("webhook:{slug}")),
         })
     }
 }
@@ -195,6 +209,15 @@ impl ControlState {
             Control::SubscriptionRemoved { slug, .. } => {
                 self.subscriptions.remove(slug);
                 vec![Part::Subscription(slug.clone())]
+            }
+            Control::WebhookConfigured(config) => {
+                room_for(&self.hooks, &config.slug, limits::WEBHOOKS, "sources of hooks of a stream")?;
+                self.hooks.insert(config.slug.clone(), Arc::new(Hooked { config: (**config).clone(), offset }));
+                vec![Part::Webhook(config.slug.clone())]
+            }
+            Control::WebhookRemoved { slug, .. } => {
+                self.hooks.remove(slug);
+                vec![Part::Webhook(slug.clone())]
             }
             Control::SubscriptionHalted { slug, reason, offset, last_status } => {
                 let halt = Halt { reason: reason.clone(), offset: *offset, last_status: *last_status, since: at };
@@ -251,6 +274,7 @@ impl ControlState {
             Part::Subscription(slug) => {
                 self.subscriptions.get(slug).and_then(|it| serde_json::to_string(it.as_ref()).ok())
             }
+            Part::Webhook(slug) => self.hooks.get(slug).and_then(|it| serde_json::to_string(it.as_ref()).ok()),
             Part::Schedule(slug) => self.schedules.get(slug).and_then(|it| serde_json::to_string(it.as_ref()).ok()),
         }
     }
@@ -268,6 +292,9 @@ impl ControlState {
             ("inherited", _) => self.inherited = serde_json::from_str(text)?,
             ("subscription", slug) => {
                 self.subscriptions.insert(slug.to_owned(), Arc::new(serde_json::from_str(text)?));
+            }
+            ("webhook", slug) => {
+                self.hooks.insert(slug.to_owned(), Arc::new(serde_json::from_str(text)?));
             }
             ("schedule", slug) => {
                 self.schedules.insert(slug.to_owned(), Arc::new(serde_json::from_str(text)?));
@@ -293,10 +320,10 @@ impl ControlState {
         out.insert("schedules".into(), Value::Object(schedules.collect()));
         let subscriptions = self.subscriptions.iter().map(|(slug, it)| (slug.clone(), it.to_json()));
         out.insert("subscriptions".into(), Value::Object(subscriptions.collect()));
+        let hooks = self.hooks.iter().map(|(slug, it)| (slug.clone(), it.to_json()));
+        out.insert("hooks".into(), Value::Object(hooks.collect()));
         // Filled by what configures them; an empty object says that nothing is.
-        for kind in ["hooks", "tools"] {
-            out.insert(kind.into(), json!({}));
-        }
+        out.insert("tools".into(), json!({}));
         out
     }
 
@@ -305,7 +332,10 @@ impl ControlState {
     fn inherit(&mut self, subject: String, offset: u64, control: &Control) {
         let takes_back = matches!(
             control,
-            Control::Resumed { .. } | Control::ScheduleRemoved { .. } | Control::SubscriptionRemoved { .. }
+            Control::Resumed { .. }
+                | Control::ScheduleRemoved { .. }
+                | Control::SubscriptionRemoved { .. }
+                | Control::WebhookRemoved { .. }
         );
         match (control.holds_for_children(), takes_back) {
             (true, false) => {
@@ -351,6 +381,19 @@ impl Halt {
         json!({
             "reason": self.reason, "offset": self.offset, "lastStatus": self.last_status, "since": to_rfc3339(self.since),
         })
+    }
+}
+
+impl Hooked {
+    fn to_json(&self) -> Value {
+        let mut out = json!(self.config.definition);
+        if let Value::Object(out) = &mut out {
+            out.insert("slug".to_owned(), json!(self.config.slug));
+            out.insert("preset".to_owned(), json!(self.config.preset));
+            out.insert("children".to_owned(), json!(self.config.children));
+            out.insert("offset".to_owned(), json!(self.offset));
+        }
+        out
     }
 }
 

@@ -59,6 +59,12 @@ pub const KNOWN: &[KnownType] = &[
         Author::Client,
         "go on; or again `from` an offset (`redo`: not only to fold); or `skip` the event at which it stands",
     ),
+    known(
+        "webhook.configured",
+        Author::Client,
+        "how requests of a source are verified, answered and told apart; replaces its slug",
+    ),
+    known("webhook.removed", Author::Client, "take that back"),
     known("webhook.received", Author::System, "a request of a third party, as it came"),
 ];
 
