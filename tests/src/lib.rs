@@ -58,3 +58,26 @@ pub fn unique(prefix: &str) -> String {
     let random = RandomState::new().hash_one(COUNT.fetch_add(1, Ordering::Relaxed));
     format!("{prefix}-{random:016x}")
 }
+
+/// Milliseconds since 1970 of a time as events carry it.
+///
+/// # Panics
+/// When it is none by RFC 3339.
+#[must_use]
+pub fn millis(time: &serde_json::Value) -> i64 {
+    let text = time.as_str().unwrap_or_else(|| panic!("no time: {time}"));
+    chrono::DateTime::parse_from_rfc3339(text).unwrap_or_else(|error| panic!("{error}: {text}")).timestamp_millis()
+}
+
+/// Milliseconds since 1970, now.
+#[must_use]
+pub fn now_ms() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    i64::try_from(since.as_millis()).unwrap()
+}
+
+/// A time as RFC 3339 writes it.
+#[must_use]
+pub fn rfc3339(ms: i64) -> String {
+    chrono::DateTime::from_timestamp_millis(ms).unwrap().to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+}
