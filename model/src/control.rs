@@ -279,7 +279,7 @@ mod tests {
 
     #[test]
     fn a_breaker_has_defaults_and_can_be_off() {
-        let limit = |payload| match Control::check("breaker.configured", payload) {
+        let limit = |payload| match Control::check("breaker.configured", payload, &crate::deployment::Nowhere) {
             Ok(Some(Control::BreakerConfigured { limit, window_ms, .. })) => (limit, window_ms),
             other => panic!("{other:?}"),
         };

@@ -5,7 +5,7 @@ import path from "node:path";
 import { inProject } from "../setup/paths.mjs";
 
 /** Variables that speak to the scripts and the tests, not to the Worker. */
-const forScripts = /^TAILRACE_(TOOLCHAIN|BUILD|TEST_.*|NODE|RUNTIME|WORKERD)$/;
+const forScripts = /^TAILRACE_(TOOLCHAIN|HOOK_PRIVATE_KEY|BUILD|TEST_.*|NODE|RUNTIME|WORKERD)$/;
 
 /**
  * Every other variable that begins with TAILRACE_. Without a token the Worker would only say how to set one, so it
