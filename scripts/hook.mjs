@@ -24,7 +24,11 @@ await main(async () => {
   const preset = table.find((row) => row.name === name);
   if (!preset || !stream?.startsWith("/")) {
     const names = table.map((row) => row.name).join(", ");
-    throw new StepError("npm run hook needs a preset and a path", `presets: ${names}`, "npm run hook -- github /my/agent");
+    throw new StepError(
+      "npm run hook needs a preset and a path",
+      `presets: ${names}`,
+      "npm run hook -- github /my/agent",
+    );
   }
   const url = `${values.url}/hooks${stream}?source=${values.source ?? name}`;
   const request = signed(preset, url, values.bad ? "not the secret" : secretOf(preset));
@@ -55,10 +59,7 @@ function secretOf({ secret }) {
 function signed({ definition, sample }, url, secret) {
   const random = randomUUID();
   const fill = (text) =>
-    text
-      .replaceAll('"{number}"', String(Date.now()))
-      .replaceAll("{random}", random)
-      .replaceAll("{secret}", secret);
+    text.replaceAll('"{number}"', String(Date.now())).replaceAll("{random}", random).replaceAll("{secret}", secret);
   const form = sample.form && JSON.parse(fill(JSON.stringify(sample.form)));
   const body = form ? new URLSearchParams(form).toString() : fill(JSON.stringify(sample.body));
   const headers = JSON.parse(fill(JSON.stringify(sample.headers)));
@@ -100,4 +101,6 @@ function made({ scheme, key, encoding = "hex" }, secret, message) {
   return signWithKey(algorithm, Buffer.from(message), createPrivateKey(pem)).toString(encoding);
 }
 
-const first = (place) => (Array.isArray(place) ? place[0] : place);
+function first(place) {
+  return Array.isArray(place) ? place[0] : place;
+}
