@@ -99,13 +99,16 @@ struct Batch {
 /// # Errors
 /// [`Problem::NotFound`] when there is no such subscription; [`Failure::Storage`].
 pub fn lease<S: Sql>(stream: &mut Stream<S>, now: Moment, slug: &str, for_ms: u64) -> Result<Wish, Failure> {
-    expire(stream, now, slug)?;
-    let is_full = stream.outbox.is_full(slug);
-    let life = stream.life.as_mut().ok_or_else(|| not_found(slug))?;
-    let subscribed = life.state.subscriptions.get(slug).cloned().ok_or_else(|| not_found(slug))?;
-    if !may_deliver(life, &subscribed) {
+    // Whose lease ran out may still settle as long as it is given to nobody else.
+    if !is_open(stream, slug)? {
         return Ok(Wish::Nothing { again: None });
     }
+    expire(stream, now, slug)?;
+    if !is_open(stream, slug)? {
+        return Ok(Wish::Nothing { again: None });
+    }
+    let life = stream.life.as_mut().ok_or_else(|| not_found(slug))?;
+    let subscribed = life.state.subscriptions.get(slug).cloned().ok_or_else(|| not_found(slug))?;
     let head = life.head;
     let Some(delivery) = life.deliveries.get_mut(slug) else { return Err(not_found(slug).into()) };
     if let Some(lease) = delivery.lease() {
@@ -114,7 +117,7 @@ pub fn lease<S: Sql>(stream: &mut Stream<S>, now: Moment, slug: &str, for_ms: u6
     if let Some(due) = delivery.progress.due.filter(|due| *due > now.at) {
         return Ok(Wish::Nothing { again: Some(due) });
     }
-    if is_full || !delivery.pending {
+    if !delivery.pending {
         return Ok(Wish::Nothing { again: None });
     }
     let batch = next_batch(&stream.sql, delivery, &subscribed, head)?;
@@ -150,6 +153,13 @@ pub fn lease<S: Sql>(stream: &mut Stream<S>, now: Moment, slug: &str, for_ms: u6
     let progress = delivery.progress.clone();
     let leased = describe(stream, &subscribed, &progress, lease, batch, now)?;
     Ok(Wish::Given(Box::new(leased)))
+}
+
+/// Whether anything may be given for a subscription now.
+fn is_open<S: Sql>(stream: &Stream<S>, slug: &str) -> Result<bool, Failure> {
+    let life = stream.life.as_ref().ok_or_else(|| not_found(slug))?;
+    let subscribed = life.state.subscriptions.get(slug).ok_or_else(|| not_found(slug))?;
+    Ok(may_deliver(life, subscribed) && !stream.outbox.is_full(slug))
 }
 
 /// Writes a lease of which some events match the condition: from here on somebody has them.
@@ -213,7 +223,7 @@ pub(super) fn look_ahead<S: Sql>(stream: &mut Stream<S>, slug: &str) -> Result<(
 
 /// A lease that ran out: whoever had it does not have it any more. The courier that did not come back failed; a worker is
 /// just gone.
-pub(super) fn expire<S: Sql>(stream: &mut Stream<S>, now: Moment, slug: &str) -> Result<(), Failure> {
+fn expire<S: Sql>(stream: &mut Stream<S>, now: Moment, slug: &str) -> Result<(), Failure> {
     let Some(life) = stream.life.as_mut() else { return Ok(()) };
     let is_pulled = life.state.subscriptions.get(slug).is_none_or(|it| it.config.is_pulled());
     let Some(delivery) = life.deliveries.get_mut(slug) else { return Ok(()) };

@@ -458,13 +458,13 @@ pub(crate) fn due<S: Sql>(stream: &Stream<S>) -> Option<Millis> {
 
 fn due_of(life: &Life, outbox: &Outbox, slug: &str, delivery: &Delivery) -> Option<Millis> {
     let subscribed = life.state.subscriptions.get(slug)?;
-    if subscribed.config.is_pulled() || !may_deliver(life, subscribed) {
+    if subscribed.config.is_pulled() || !may_deliver(life, subscribed) || outbox.is_full(slug) {
         return None;
     }
     if let Some(lease) = delivery.lease() {
         return Some(lease.expires);
     }
-    if !delivery.pending || outbox.is_full(slug) {
+    if !delivery.pending {
         return None;
     }
     let due = delivery.progress.due.unwrap_or(life.last_at);

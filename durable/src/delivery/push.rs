@@ -3,7 +3,7 @@
 use tailrace_model::limits;
 use tailrace_model::time::Millis;
 
-use super::lease::{Leased, Wish, expire, lease};
+use super::lease::{Leased, Wish, lease};
 use super::{due_of, may_deliver};
 use crate::Failure;
 use crate::sql::Sql;
@@ -21,7 +21,6 @@ pub fn take<S: Sql>(stream: &mut Stream<S>, now: Moment) -> Result<Vec<Leased>, 
     let mut leases = Vec::new();
     let mut bytes = 0;
     for slug in due(stream, now.at) {
-        expire(stream, now, &slug)?;
         // What does not match is passed over, a stretch at a time.
         if let Wish::Given(leased) = lease(stream, now, &slug, 0)? {
             bytes += leased.events.iter().map(String::len).sum::<usize>() + leased.state.len();
