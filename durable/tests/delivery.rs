@@ -18,6 +18,7 @@ const T: &str = "/t";
 const URL: &str = "https://subscriber.example/hook";
 
 const SECOND: Millis = 1_000;
+const HOUR: Millis = 3_600 * SECOND;
 
 /// A stream with one event behind its birth, so that the next offset is 3. It owes nothing.
 fn born() -> Deployment {
@@ -787,6 +788,18 @@ fn a_lease_that_was_given_before_the_pause_settles_whole() {
     assert_eq!(d.settle_lease(S, &body).json(), json!({"cursor": 4, "offsets": [6]}));
     d.work_off();
     assert_eq!(d.types(T).last().unwrap(), "y");
+}
+
+#[test]
+fn a_lease_that_ran_out_in_a_pause_still_settles_however_many_ask_for_the_next() {
+    let mut d = pulled(&json!({}));
+    add(&mut d, &["a"]);
+    let leased = d.lease(S, "w");
+    control(&mut d, S, "stream.paused", &json!({}));
+    d.now = leased.expires + HOUR;
+    assert_eq!(d.no_lease(S, "w"), None);
+    assert_eq!(d.report(S, "w")["failedAttempts"], 0);
+    assert_eq!(d.done(S, &leased)["cursor"], 4);
 }
 
 #[test]
