@@ -9,6 +9,7 @@ use tailrace_model::limits;
 use tailrace_model::problem::{Code, Problem};
 use tailrace_model::time::Millis;
 
+use super::below;
 use crate::children::system_entry;
 use crate::commit::{Committed, Entry, Kind, commit};
 use crate::obligation::{Call, Message, Refusal, Reply, pause_s};
@@ -155,8 +156,15 @@ fn forget<S: Sql>(stream: &mut Stream<S>, now: Moment, id: u64, target: &str) ->
         "UPDATE outbox SET due = ? WHERE id = (SELECT min(id) FROM outbox WHERE target = ?) AND due IS NULL",
         &[now.at.into(), target.into()],
     )?;
+    let was_full = stream.outbox.is_full(&slug);
     if let Some(waiting) = stream.outbox.waiting.get_mut(&slug) {
         *waiting = waiting.saturating_sub(1);
+    }
+    if was_full {
+        // Whoever was sent here meanwhile found nothing.
+        let delivery = stream.life.as_mut().and_then(|life| life.deliveries.get_mut(&slug));
+        delivery.into_iter().for_each(|it| it.told = false);
+        below::tell(stream, now)?;
     }
     refresh(stream)
 }
