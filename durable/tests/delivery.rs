@@ -1283,3 +1283,28 @@ fn the_news_that_something_is_due_below_is_owed_until_it_arrives() {
     assert_eq!(calls, 4);
     assert_eq!(pick(&mut d, "/p", "/p").1[0], "/p/a");
 }
+
+#[test]
+fn a_stream_below_that_was_held_up_by_what_waits_there_is_found_again() {
+    let mut d = tree();
+    let config = json!({"slug": "w", "target": {"pull": true}});
+    configure(&mut d, "/p", config, &json!({"children": true, "types": ["m"], "batch": 1}));
+    d.append(T, r#"[{"type":"breaker.configured","payload":{"limit":null}},{"type":"stream.paused"}]"#);
+    d.work_off();
+    d.append("/p/a", r#"[{"type":"m"},{"type":"m"}]"#);
+    d.work_off();
+    let leased = d.lease("/p/a", "w");
+    let many = vec![json!({"type": "x", "streamPath": T}); 1_000];
+    d.settle_lease("/p/a", &json!({"lease": leased.lease, "append": many}));
+    d.work("/p/a", |_| Reach::Heard);
+    let (_, picked, _) = pick(&mut d, "/p", "/p");
+    assert_eq!(d.no_lease("/p/a", "w"), None);
+    unpick(&mut d, "/p", &picked);
+    assert_eq!(pick(&mut d, "/p", "/p").0, 204);
+    d.evict("/p/a");
+    d.append(T, r#"{"type":"stream.resumed"}"#);
+    d.now += 60 * SECOND;
+    d.work("/p/a", |_| Reach::Heard);
+    assert_eq!(pick(&mut d, "/p", "/p").1[0], "/p/a");
+    assert_eq!(d.lease("/p/a", "w").events.len(), 1);
+}
