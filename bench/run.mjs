@@ -1,13 +1,14 @@
-// Compares Tailrace with two floors written in plain JavaScript, side by side. See README.md here.
+// Compares Tailrace with floors written in plain JavaScript, side by side. See README.md here.
 import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { machine } from "./runner/machine.mjs";
+import { usual } from "./runner/contenders.mjs";
 import { options, usage } from "./runner/options.mjs";
 import { report } from "./runner/report.mjs";
 import { inRounds } from "./runner/rounds.mjs";
 import { Server } from "./runner/server.mjs";
 
-const { help, quick, measures, contenders, state, out } = options();
+const { help, quick, measures, contenders, state, build, out } = options();
 if (help) {
   process.stdout.write(usage);
   process.exit(0);
@@ -21,10 +22,12 @@ for (const signal of ["SIGINT", "SIGTERM"]) {
   });
 }
 
-const run = { machine: machine(state), quick, measures: [] };
+const run = { machine: machine(state, build), quick, measures: [] };
 for (const { name, title, metrics, ...measure } of measures) {
   const begun = performance.now();
-  const results = await inRounds({ name, ...measure }, contenders, { quick, state, say });
+  const compared = contenders.filter((contender) => (measure.contenders ?? usual).includes(contender));
+  if (compared.length === 0) continue;
+  const results = await inRounds({ name, ...measure }, compared, { quick, state, build, say });
   run.measures.push({ name, title, metrics, results });
   say(`${name}: ${((performance.now() - begun) / 1000).toFixed(0)} s`);
 }

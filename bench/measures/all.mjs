@@ -1,11 +1,23 @@
 // A measure: `prepare(target, {quick})` fills what is to be read and gives a context; `run(target, {context, quick})`
 // gives one number for each of its `metrics`. Both run in the load generator. `rounds`: [full, quick].
+// `contenders`: those it compares, else the bare and the packed floor and Tailrace. `watched`: servers that tell what
+// their objects write and how long they are busy.
 import { append, appendSpread } from "./append.mjs";
 import { batchOf100, batchOf1000, batchMinimal } from "./batch.mjs";
 import { catchUp, catchUpSingles } from "./catchup.mjs";
 import { cold } from "./cold.mjs";
 import { flat } from "./flat.mjs";
 import { liveOne, liveMany } from "./live.mjs";
+import { pull1, pull100, pullLargeRows, pullWake } from "./pull.mjs";
+import {
+  idleSubscriptions,
+  push1,
+  push100,
+  push100Subscribers,
+  pushCalm,
+  rowsOfPushes,
+  slowSubscriber,
+} from "./push.mjs";
 
 export const measures = [
   append,
@@ -19,4 +31,15 @@ export const measures = [
   liveMany,
   flat,
   cold,
+  push1,
+  push100,
+  pushCalm,
+  push100Subscribers,
+  idleSubscriptions,
+  pull1,
+  pull100,
+  pullLargeRows,
+  pullWake,
+  rowsOfPushes,
+  slowSubscriber,
 ];

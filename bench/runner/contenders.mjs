@@ -6,36 +6,52 @@ import { runnableDate } from "../../scripts/runtime/processes.mjs";
 import { inProject } from "../../scripts/setup/paths.mjs";
 
 export const contenders = {
-  bare: { title: "bare floor", worker: () => floor("bare.js") },
-  packed: { title: "packed floor", worker: () => floor("packed.js") },
+  bare: { title: "bare floor", worker: () => floor(["bare.js", "front.js"]) },
+  packed: { title: "packed floor", worker: () => floor(["packed.js", "front.js"]) },
+  pushing: {
+    title: "pushing floor",
+    worker: (build, watched) => (watched ? watchedFloor(build) : floor(["pushing.js", "bare.js", "front.js"])),
+  },
   tailrace: { title: "Tailrace", worker: tailrace },
 };
 
-function floor(file) {
-  const { workerOptions } = workerOptionsOf(inProject("wrangler.toml"), undefined, { envFiles: [] });
+/** Those that are compared where a measure names no others. */
+export const usual = ["bare", "packed", "tailrace"];
+
+/** @param {string[]} files the entry first */
+function floor(files) {
   const module = (name) => ({
     type: "ESModule",
     path: name,
     contents: readFileSync(inProject("bench", "floors", name), "utf8"),
   });
+  return floorOf(files.map(module));
+}
+
+async function watchedFloor(build) {
+  return floorOf(await bundle(inProject("bench", "watched", "pushing.js"), build));
+}
+
+function floorOf(modules) {
+  const { workerOptions } = workerOptionsOf(inProject("wrangler.toml"), undefined, { envFiles: [] });
   return {
     name: "floor",
     compatibilityDate: runnableDate(workerOptions.compatibilityDate),
-    modules: [module(file), module("front.js")],
+    modules,
     modulesRoot: "/",
     durableObjects: { STREAM: { className: "Stream", useSQLite: true } },
   };
 }
 
-async function tailrace() {
+async function tailrace(build, watched) {
   const { workerOptions, main } = workerOptionsOf(inProject("wrangler.toml"), undefined, { envFiles: [] });
   return {
     ...workerOptions,
     name: workerOptions.name ?? "tailrace",
     compatibilityDate: runnableDate(workerOptions.compatibilityDate),
     modulesRules: undefined,
-    modules: await bundle(main, inProject("build")),
+    modules: await bundle(watched ? inProject("bench", "watched", "tailrace.js") : main, build),
     modulesRoot: "/",
-    bindings: { ...workerOptions.bindings, TAILRACE_OPEN: "1" },
+    bindings: { ...workerOptions.bindings, TAILRACE_OPEN: "1", TAILRACE_LOOPBACK_TARGETS: "1" },
   };
 }

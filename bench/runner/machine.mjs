@@ -10,8 +10,11 @@ import { inProject } from "../../scripts/setup/paths.mjs";
 
 const require = createRequire(import.meta.url);
 
-/** @param {string} state the folder in which the streams are kept */
-export function machine(state) {
+/**
+ * @param {string} state the folder in which the streams are kept
+ * @param {string} build the build that is measured
+ */
+export function machine(state, build) {
   const cpus = os.cpus();
   return {
     date: new Date().toISOString().slice(0, 10),
@@ -24,7 +27,7 @@ export function machine(state) {
     workerd: require("workerd/package.json").version,
     miniflare: require("miniflare/package.json").version,
     commit: commit(),
-    wasm: wasm(),
+    wasm: wasm(build),
   };
 }
 
@@ -52,9 +55,9 @@ function commit() {
   }
 }
 
-function wasm() {
+function wasm(build) {
   try {
-    const bytes = readFileSync(inProject("build", "index_bg.wasm"));
+    const bytes = readFileSync(path.join(build, "index_bg.wasm"));
     return { bytes: bytes.length, gzipped: gzipSync(bytes, { level: 9 }).length };
   } catch {
     return undefined;

@@ -1,16 +1,18 @@
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { parseArgs } from "node:util";
+import { inProject } from "../../scripts/setup/paths.mjs";
 import { measures } from "../measures/all.mjs";
 import { contenders } from "./contenders.mjs";
 
 export const usage = `node bench/run.mjs [options]
 
-  --quick            shorter and fewer rounds: under two minutes instead of under ten
+  --quick            shorter and fewer rounds: about four minutes instead of fifteen
   --only NAME,…      only these measures: ${measures.map(({ name }) => name).join(", ")}
   --against NAME,…   only these contenders: ${Object.keys(contenders).join(", ")}
   --state FOLDER     where the servers keep their streams; by default the system's folder for temporary files.
                      One in memory (/dev/shm) takes the disk out of the numbers
+  --build FOLDER     the build of Tailrace to measure, by default build/
   --out FOLDER       where RESULTS.md and results.json are written; without it only a full run writes, to bench/
 `;
 
@@ -22,6 +24,7 @@ export function options(args = process.argv.slice(2)) {
       only: { type: "string" },
       against: { type: "string" },
       state: { type: "string", default: tmpdir() },
+      build: { type: "string", default: inProject("build") },
       out: { type: "string" },
       help: { type: "boolean", short: "h", default: false },
     },
@@ -34,6 +37,7 @@ export function options(args = process.argv.slice(2)) {
     measures: measures.filter(({ name }) => chosen(values.only, all).includes(name)),
     contenders: chosen(values.against, Object.keys(contenders)),
     state: path.resolve(values.state),
+    build: path.resolve(values.build),
     out: values.out ?? (whole ? "bench" : undefined),
   };
 }

@@ -25,7 +25,7 @@ export function report({ machine, quick, measures }) {
     lines.push(`**Size of the wasm**: ${kb(machine.wasm.gzipped)} gzipped, ${kb(machine.wasm.bytes)} as it is.`, "");
   }
   lines.push(
-    "**Rows written**: not measured here. The tests of `durable/` assert that a request writes one row (a keyed event one more).",
+    "**Rows that an append writes**: not measured here. The tests of `durable/` assert that it is one (a keyed event one more).",
   );
   return `${lines.join("\n")}\n`;
 }

@@ -6,10 +6,10 @@ import { Server } from "./server.mjs";
 /**
  * @param {object} measure
  * @param {string[]} names of the contenders
- * @param {{quick: boolean, state: string, say: (text: string) => void}} options
+ * @param {{quick: boolean, state: string, build: string, say: (text: string) => void}} options
  * @returns {Promise<Record<string, {rounds: Record<string, number>[], error?: string}>>}
  */
-export async function inRounds(measure, names, { quick, state, say }) {
+export async function inRounds(measure, names, { quick, state, build, say }) {
   const results = Object.fromEntries(names.map((name) => [name, { rounds: [] }]));
   const generator = new Generator();
   const running = new Map();
@@ -25,7 +25,11 @@ export async function inRounds(measure, names, { quick, state, say }) {
 
   try {
     await Promise.all(
-      names.map((name) => guarded(name, async () => running.set(name, { server: await Server.start(name, state) }))),
+      names.map((name) =>
+        guarded(name, async () =>
+          running.set(name, { server: await Server.start(name, { state, build, watched: measure.watched }) }),
+        ),
+      ),
     );
     for (const name of names) {
       await guarded(name, async () => {

@@ -8,6 +8,7 @@ import { end, spawnTied } from "../../scripts/runtime/processes.mjs";
 const script = fileURLToPath(new URL("serve.mjs", import.meta.url));
 
 export class Server {
+  #args;
   #state;
   #child;
 
@@ -18,12 +19,12 @@ export class Server {
     return Promise.all([...Server.#started].map((server) => server.stop()));
   }
 
-  /** `{url, pid}` for the load generator. */
+  /** `{url, pid, contender}` for the load generator. */
   target;
 
-  static async start(contender, state) {
+  static async start(contender, { state, build, watched }) {
     const server = new Server();
-    server.contender = contender;
+    server.#args = [contender, build, String(Boolean(watched))];
     server.#state = await mkdtemp(path.join(state, "tailrace-bench-"));
     Server.#started.add(server);
     try {
@@ -48,7 +49,7 @@ export class Server {
   }
 
   async #run() {
-    this.#child = spawnTied(script, [this.contender, this.#state], { stdio: ["ignore", "pipe", "inherit"] });
+    this.#child = spawnTied(script, [...this.#args, this.#state], { stdio: ["ignore", "pipe", "inherit"] });
     this.target = await new Promise((resolve, reject) => {
       this.#child.once("error", reject);
       this.#child.once("exit", (code, signal) => reject(new Error(`it ended while it started (${signal ?? code})`)));
