@@ -46,7 +46,7 @@ fn the_description_of_the_api_knows_every_problem_with_its_status() {
     }
 }
 
-/// A deployment on which the examples are tried: any condition holds, and there is one secret.
+/// A deployment on which the examples are tried: any condition holds, and there are two secrets.
 struct Example;
 
 impl Deployment for Example {
@@ -66,7 +66,11 @@ impl Deployment for Example {
     }
 
     fn secret(&self, name: &str) -> Option<Result<Secret, String>> {
-        (name == "CRM").then(|| Secret::parse(r#"{"value":"s3cret","send":["crm.example.com"]}"#))
+        match name {
+            "CRM" => Some(Secret::parse(r#"{"value":"s3cret","send":["crm.example.com"]}"#)),
+            "GITHUB" => Some(Secret::parse(r#"{"value":"s3cret","verify":["github"]}"#)),
+            _ => None,
+        }
     }
 
     fn check_condition(&self, _: &str) -> Result<(), String> {
@@ -471,7 +475,9 @@ fn payload(event_type: &str) -> &'static str {
             "`{slug, event, at, after, every, cron, timezone?, maxRuns?, until?, children?}`, [see below](#scheduleconfigured)",
             Some(r#"{"slug":"daily","event":{"type":"tick"},"cron":"0 9 * * *","timezone":"Europe/Berlin"}"#),
         ),
-        "schedule.removed" | "subscription.removed" => ("`{slug, children?}`", Some(r#"{"slug":"a","children":true}"#)),
+        "schedule.removed" | "subscription.removed" | "webhook.removed" => {
+            ("`{slug, children?}`", Some(r#"{"slug":"a","children":true}"#))
+        }
         "schedule.ended" => (
             "`{slug, reason, runs}`; `reason` is `completed` (it was for once), `maxRuns` or `until`; `runs` counts its \
              occurrences",
@@ -491,9 +497,15 @@ fn payload(event_type: &str) -> &'static str {
             "`{slug, from?, redo?, skip?}`; `redo` only with `from`, `skip` only without",
             Some(r#"{"slug":"a","from":7,"redo":true}"#),
         ),
+        "webhook.configured" => (
+            "`{slug, preset?, verify?, handshake?, reply?, reject?, idempotency?, children?}`, [see there](webhooks/README.md)",
+            Some(r#"{"slug":"github","preset":"github","reject":true,"children":true}"#),
+        ),
         "webhook.received" => (
-            "`{source?, method, url, headers, contentType, encoding, body?, form?, size, sha256, verified}`; `encoding` is \
-             `json`, `form`, `text`, `base64`, `none` or `raw` (too large to stand here: read it from `/api/raw`)",
+            "`{source?, method, url, headers, contentType, encoding, body?, form?, unpacked?, size, sha256, verified, scheme?, \
+             key?, reason?}`; `encoding` is `json`, `form`, `text`, `base64`, `none` or `raw` (too large to stand here: read it \
+             from `/api/raw`); `verified` is `null` when nothing says how to, `scheme` by what it was looked at, `key` which \
+             secret fits, `reason` why none does",
             None,
         ),
         unknown => panic!("say in model/tests/docs.rs what the payload of `{unknown}` is"),
