@@ -20,7 +20,7 @@ use tailrace_model::time::{Millis, from_rfc3339};
 const S: &str = "/s";
 const TARGETS: [&str; 2] = ["/t", "/u"];
 const STEPS: usize = 260;
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 250;
 
 const SECOND: Millis = 1_000;
 const HOUR: Millis = 3_600 * SECOND;
@@ -75,6 +75,7 @@ struct Holder {
 }
 
 /// A subscription, and what the model says of it.
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 struct Sub {
     slug: String,
     is_push: bool,
@@ -193,20 +194,6 @@ impl Sub {
         self.halted = false;
         self.may_halt = false;
     }
-
-    fn fold(&self, mut state: Value, event: &Seen) -> Value {
-        if state.is_null() {
-            state = json!({"count": 0, "sum": 0, "last": 0});
-        }
-        let add = |value: &Value, n: u64| json!(value.as_u64().unwrap() + n);
-        json!({"count": add(&state["count"], 1), "sum": add(&state["sum"], event.n.unwrap_or(0)), "last": event.offset})
-    }
-
-    /// The bounds of the time at which what failed so often is tried again.
-    fn delay(&self, attempt: u32) -> (Millis, Millis) {
-        let delay = DELAYS.get(attempt as usize - 1).map_or(0, |seconds| seconds * SECOND);
-        (delay * 4 / 5, delay * 6 / 5)
-    }
 }
 
 impl Simulation {
@@ -219,7 +206,7 @@ impl Simulation {
         d.work_off();
         d.now = START;
         let mut subs = Vec::new();
-        for n in 0..1 + chance.below(6) {
+        for n in 0..=chance.below(6) {
             let is_processor = chance.one_in(2);
             subs.push(Sub {
                 slug: format!("w{n}"),
@@ -410,7 +397,7 @@ impl Simulation {
             sub.attempt += 1;
             sub.range = Some((holder.first, holder.last));
             if sub.is_push {
-                sub.due.0 = holder.given + sub.delay(sub.attempt).0;
+                sub.due.0 = holder.given + delay(sub.attempt).0;
             }
         }
         assert!(sub.due.0 <= now, "{} is tried again too early: {} {now}", sub.slug, sub.due.0);
@@ -450,15 +437,17 @@ impl Simulation {
         let sub = &mut self.subs[task.sub];
         let (first, last) = (task.leased.first, task.leased.last);
         for event in self.log.iter().filter(|it| sub.matches(it)) {
-            if event.offset < first && event.offset > sub.delivered {
-                panic!("{} was never handed {}", sub.slug, event.offset);
-            }
+            assert!(event.offset >= first || event.offset <= sub.delivered, "{} never saw {}", sub.slug, event.offset);
         }
         sub.delivered = sub.delivered.max(last);
     }
 
-    /// One step of whoever has a batch. True when it goes on later.
+    /// One step of whoever has a batch.
     fn go_on(&mut self, mut task: Task) {
+        if self.faults && !task.is_seen && self.chance.one_in(10) {
+            // It dies before it did anything.
+            return;
+        }
         let sub = &self.subs[task.sub];
         let matching: Vec<u64> = self
             .log
@@ -553,7 +542,7 @@ impl Simulation {
             } else {
                 sub.state.clone()
             };
-            body["state"] = settled.iter().fold(given, |state, event| sub.fold(state, event));
+            body["state"] = settled.iter().fold(given, |state, event| fold(state, event));
             let append: Vec<Value> = settled
                 .iter()
                 .map(|event| {
@@ -700,7 +689,7 @@ impl Simulation {
             sub.range = Some((holder.first, holder.last));
             sub.attempt += 1;
             sub.may_halt = gone || sub.attempt >= 10;
-            let (least, most) = sub.delay(sub.attempt.min(9));
+            let (least, most) = delay(sub.attempt.min(9));
             let wanted = if is_push { retry_after.map_or(0, |seconds| seconds as Millis * SECOND) } else { 0 };
             sub.due = (now + least.max(wanted), now + most.max(wanted));
         }
@@ -793,8 +782,8 @@ impl Simulation {
                 assert!(said.is_none_or(|said| said.status == if paused { 423 } else { 200 }));
             }
             4..=7 => {
-                let most = self.chance.of(&[SECOND, 20 * SECOND, 300 * SECOND, HOUR, 12 * HOUR, 72 * HOUR]);
-                let by = self.chance.below(most as u64) as Millis;
+                let most = self.chance.of(&[1, 20, 300, 3_600, 12 * 3_600, 72 * 3_600]) * 1_000;
+                let by = self.chance.below(most) as Millis;
                 self.d.now += by;
                 if !self.chance.one_in(3) {
                     self.ring();
@@ -881,7 +870,7 @@ impl Simulation {
             may_wait |= self.log.iter().any(|it| it.offset > from && sub.matches_type(it));
             match &sub.holder {
                 Some(holder) if holder.expires > now => owe(holder.expires),
-                Some(holder) => owe(holder.given + sub.delay((sub.attempt + 1).min(9)).1),
+                Some(holder) => owe(holder.given + delay((sub.attempt + 1).min(9)).1),
                 None if self.log.iter().filter(behind).any(|it| sub.matches(it)) => owe(sub.due.1.max(sub.tentative)),
                 None => {}
             }
@@ -977,7 +966,7 @@ impl Simulation {
             assert!(sub.cursor >= last && sub.delivered >= last, "{} stays at {} of {last}", sub.slug, sub.cursor);
             let (slug, is_processor) = (sub.slug.clone(), sub.is_processor);
             if is_processor {
-                let fold = matching.iter().fold(Value::Null, |state, event| sub.fold(state, event));
+                let fold = matching.iter().fold(Value::Null, |state, event| fold(state, event));
                 let place = (sub.to.unwrap_or(S).to_owned(), slug.clone());
                 let answered: Vec<u64> = matching.iter().map(|it| it.offset).collect();
                 assert_eq!(self.d.report(S, &slug)["state"], fold, "{slug}");
@@ -990,6 +979,21 @@ impl Simulation {
         assert_eq!(outs, BTreeMap::new());
         assert_eq!(self.d.stream(S).next_alarm(), None);
     }
+}
+
+/// What a processor makes of its state and an event.
+fn fold(mut state: Value, event: &Seen) -> Value {
+    if state.is_null() {
+        state = json!({"count": 0, "sum": 0, "last": 0});
+    }
+    let add = |value: &Value, n: u64| json!(value.as_u64().unwrap() + n);
+    json!({"count": add(&state["count"], 1), "sum": add(&state["sum"], event.n.unwrap_or(0)), "last": event.offset})
+}
+
+/// The bounds of the time after which what failed so often is tried again.
+fn delay(attempt: u32) -> (Millis, Millis) {
+    let delay = DELAYS.get(attempt as usize - 1).map_or(0, |seconds| seconds * SECOND);
+    (delay * 4 / 5, delay * 6 / 5)
 }
 
 fn holder_of(leased: &Leased, given: Millis) -> Holder {

@@ -162,8 +162,9 @@ fn forget<S: Sql>(stream: &mut Stream<S>, now: Moment, id: u64, target: &str) ->
     }
     if was_full {
         // Whoever was sent here meanwhile found nothing.
-        let delivery = stream.life.as_mut().and_then(|life| life.deliveries.get_mut(&slug));
-        delivery.into_iter().for_each(|it| it.told = false);
+        if let Some(delivery) = stream.life.as_mut().and_then(|life| life.deliveries.get_mut(&slug)) {
+            delivery.told = false;
+        }
         below::tell(stream, now)?;
     }
     refresh(stream)
