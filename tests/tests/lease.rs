@@ -299,7 +299,8 @@ async fn work(stream: Stream, number: usize, held: Arc<Mutex<HashSet<u64>>>, don
 async fn workers_that_compete_never_have_the_same_event_at_once() {
     let stream = pulled(json!({"batch": 10})).await.without_breaker().await;
     say_x(&stream, 500).await;
-    let (held, done): (Arc<Mutex<HashSet<u64>>>, Arc<Mutex<Vec<u64>>>) = Default::default();
+    let held: Arc<Mutex<HashSet<u64>>> = Arc::default();
+    let done: Arc<Mutex<Vec<u64>>> = Arc::default();
 
     let workers: Vec<_> =
         (0..6).map(|number| tokio::spawn(work(stream.clone(), number, held.clone(), done.clone()))).collect();
