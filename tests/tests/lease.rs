@@ -381,6 +381,80 @@ async fn one_lease_serves_everything_below_also_what_is_born_later() {
 }
 
 #[tokio::test]
+async fn what_a_worker_leaves_undone_somewhere_below_is_found_by_the_next() {
+    let top = a_stream();
+    top.subscribe("s", &json!({"pull": true}), json!({"types": ["x"], "children": true})).await;
+    let below = top.child("a").child("b");
+    say_x(&below, 3).await;
+
+    let dead = top.lease("s", "&wait=20&for=1&children=true").await;
+    let first = top.lease("s", "&wait=20&for=600&children=true").await;
+    assert_eq!((dead.offsets(), first.path()), (first.offsets(), below.path.as_str()), "the first worker died");
+    let offsets = first.offsets();
+
+    let _ = first.settle(json!({"upTo": offsets[0]})).await.ok();
+    let part = top.lease("s", "&wait=20&for=1&children=true").await;
+    assert_eq!(part.offsets(), offsets[1..], "a part was given back");
+
+    let _ = part.settle(json!({"upTo": offsets[1], "extend": 4})).await.ok();
+    is_nothing(&top.try_lease("s", "&wait=2&children=true").await);
+    let rest = top.lease("s", "&wait=20&for=600&children=true").await;
+    assert_eq!(rest.offsets(), offsets[2..], "the rest was not settled in time");
+
+    let failed = Instant::now();
+    let _ = rest.settle(json!({"error": "no luck"})).await.ok();
+    is_nothing(&top.try_lease("s", "&wait=1&children=true").await);
+    let again = top.lease("s", "&wait=30&for=600&children=true").await;
+    assert_eq!(again.offsets(), offsets[2..], "it failed, and is tried again when it is due");
+    assert!((3.5..12.0).contains(&failed.elapsed().as_secs_f64()), "{:?}", failed.elapsed());
+
+    // What comes meanwhile is due when that is settled.
+    let next = below.say("x").await;
+    let worker = waiting(&top, "&wait=30&children=true");
+    let _ = again.settle(json!({})).await.ok();
+    assert_eq!(worker.await.unwrap().0.ok().json()["events"][0]["offset"], next);
+}
+
+#[tokio::test]
+async fn workers_over_a_tree_get_every_event_once_over_a_kill() {
+    let mut runtime = Runtime::with().start();
+    let top = runtime.a_stream();
+    top.subscribe("s", &json!({"pull": true}), json!({"types": ["x"], "children": true, "batch": 2})).await;
+    let mut expected = HashSet::new();
+    for name in ["a", "b", "c/d", "c/e", "f"] {
+        let stream = top.child(name);
+        for _ in 0..5 {
+            expected.insert((stream.path.clone(), stream.say("x").await));
+        }
+    }
+    let held = top.lease("s", "&wait=20&for=600&children=true").await;
+
+    runtime.kill_and_restart();
+    let top = top.by(&runtime.client());
+
+    let mut seen: HashSet<(String, u64)> = HashSet::new();
+    let mut kept = Some(held);
+    while seen.len() < expected.len() {
+        let answer = top.try_lease("s", "&wait=5&for=60&children=true").await;
+        let (path, body) = if answer.status == 204 {
+            // Only what was leased before the kill is left, and what comes after it.
+            let held = kept.take().expect("something is due");
+            (held.path().to_owned(), held.body)
+        } else {
+            let body = answer.ok().json();
+            (body["streamPath"].as_str().unwrap().to_owned(), body)
+        };
+        for event in body["events"].as_array().unwrap() {
+            let offset = event["offset"].as_u64().unwrap();
+            assert!(seen.insert((path.clone(), offset)), "{path} {offset} came twice");
+        }
+        let stream = top.client.stream(&path);
+        let _ = stream.settle(&json!({"lease": body["lease"]})).await.ok();
+    }
+    assert_eq!(seen, expected);
+}
+
+#[tokio::test]
 async fn a_worker_may_ask_for_a_part_of_the_tree() {
     let top = a_stream();
     top.subscribe("s", &json!({"pull": true}), json!({"types": ["x"], "children": true})).await;
