@@ -18,7 +18,7 @@ export async function deliver(env, path, lease) {
   const until = Date.now() + GOES_ON_MS;
   const stream = () => env.STREAM.getByName(path);
   try {
-    for (let leased = lease; leased !== undefined; ) {
+    for (let leased = lease; leased !== undefined;) {
       const delivery = Front.readLease(leased);
       try {
         const said = await attempt(env, stream(), delivery, () => Date.now() < until);
@@ -36,7 +36,7 @@ export async function deliver(env, path, lease) {
 /** One attempt, as it is to be settled; nothing when somebody else has the events by now. */
 async function attempt(env, stream, delivery, goesOn) {
   if (delivery.isPassed) return delivery.pass(goesOn());
-  if (delivery.isTentative && !isOk(await stream.hold(delivery.lease))) return undefined;
+  if (delivery.isTentative && !isOk(await stream.hold(delivery.hold()))) return undefined;
   const started = Date.now();
   const request = delivery.request(env, started, goesOn());
   if (typeof request === "string") return request;

@@ -62,7 +62,7 @@ async function leaseOne(stream, slug, forMs) {
         await stream.settleLease(delivery.pass(false));
         continue;
       }
-      if (delivery.isTentative && !(await stream.hold(delivery.lease)).startsWith("200\n")) continue;
+      if (delivery.isTentative && !(await stream.hold(delivery.hold())).startsWith("200\n")) continue;
       return { response: delivery.forWorker() };
     } finally {
       delivery.free();
@@ -80,7 +80,8 @@ async function leaseBelow(at, root, path, slug, forMs) {
     const [found, mark] = body.split("\n");
     const leased = await leaseOne(at(found), slug, forMs);
     if (leased.response?.status === 200) return leased;
-    await at(root).unpick(`${slug}\n${found}\n${mark}`);
+    const again = Number.isFinite(leased.again) ? leased.again : "";
+    await at(root).unpick(`${slug}\n${found}\n${mark}\n${again}`);
   }
   return { again: Date.now() };
 }

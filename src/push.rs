@@ -37,11 +37,10 @@ struct Outgoing {
 
 #[wasm_bindgen]
 impl Delivery {
-    /// The lease's name.
+    /// What holds on to it: its name and the last event in it.
     #[must_use]
-    #[wasm_bindgen(getter)]
-    pub fn lease(&self) -> String {
-        self.leased.lease.clone()
+    pub fn hold(&self) -> String {
+        format!("{}\n{}", self.leased.lease, self.leased.last)
     }
 
     /// True when no event matches the condition.
@@ -161,6 +160,8 @@ impl Delivery {
         let mut leased: Leased = serde_json::from_str(leased)?;
         if let Some(condition) = &leased.condition {
             leased.events.retain(|line| where_js::matches(condition, line));
+            let last = leased.events.last().and_then(|line| StoredEvent::parse(line).ok());
+            leased.last = last.map_or(leased.last, |event| event.offset);
         }
         Ok(Self { leased })
     }

@@ -51,7 +51,8 @@ function compile(expression) {
   allow(expression, condition.ast);
   const types = condition.check();
   if (!types.valid) throw types.error;
-  if (types.type !== "bool" && types.type !== "dyn") throw new Error(`a condition is true or false, this is ${types.type}`);
+  if (types.type !== "bool" && types.type !== "dyn")
+    throw new Error(`a condition is true or false, this is ${types.type}`);
   if (compiled.size >= COMPILED) compiled.delete(compiled.keys().next().value);
   compiled.set(expression, condition);
   return condition;
@@ -63,7 +64,8 @@ function allow(expression, ast) {
     if (Array.isArray(node)) return node.forEach(visit);
     if (node === null || typeof node !== "object" || typeof node.op !== "string") return undefined;
     const name = node.op === "call" || node.op === "rcall" ? node.args[0] : undefined;
-    if (node.op === "comprehension") throw new Error("macros that iterate (all, exists, map, filter …) are not allowed");
+    if (node.op === "comprehension")
+      throw new Error("macros that iterate (all, exists, map, filter …) are not allowed");
     if (name !== undefined && !FUNCTIONS.has(name)) throw new Error(`${name}() is not allowed`);
     if (node.op === "+" && ++additions > ADDITIONS) throw new Error(`at most ${ADDITIONS} additions`);
     return visit(node.args);

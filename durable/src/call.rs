@@ -306,12 +306,13 @@ pub fn lease<S: Sql>(stream: &mut Stream<S>, now: Moment, text: &str) -> Done<S>
     ))
 }
 
-/// Holds on to a lease of which some events match its condition.
+/// Holds on to a lease of which some events match its condition. The text is its name, a line end, and the last of them.
 ///
 /// # Errors
 /// [`Failure`]
-pub fn hold<S: Sql>(stream: &mut Stream<S>, id: &str) -> Done<S> {
-    lease::hold(stream, id).map(|()| only(Answer::ok("")))
+pub fn hold<S: Sql>(stream: &mut Stream<S>, text: &str) -> Done<S> {
+    let (id, last) = text.split_once('\n').unwrap_or((text, ""));
+    lease::hold(stream, id, last.parse().unwrap_or(u64::MAX)).map(|()| only(Answer::ok("")))
 }
 
 /// Takes in what the holder of a lease says: a [`Said`] as JSON. The answer is for the holder; for the courier that goes on,
@@ -368,14 +369,16 @@ pub fn pick<S: Sql>(stream: &mut Stream<S>, now: Moment, text: &str) -> Done<S> 
     }))
 }
 
-/// A stream that was picked had nothing due. The text is the slug, the path and the mark, a line each.
+/// A stream that was picked had nothing due. The text is the slug, the path, the mark, and when something may be due there
+/// again or nothing, a line each.
 ///
 /// # Errors
 /// [`Failure`]
 pub fn unpick<S: Sql>(stream: &mut Stream<S>, text: &str) -> Done<S> {
     let mut lines = text.split('\n');
     let (slug, path, mark) = (lines.next(), lines.next(), lines.next());
-    below::unpick(stream, slug.unwrap_or_default(), path.unwrap_or_default(), mark.unwrap_or_default())?;
+    let again = lines.next().and_then(|text| text.parse().ok());
+    below::unpick(stream, slug.unwrap_or_default(), path.unwrap_or_default(), mark.unwrap_or_default(), again)?;
     Ok(only(Answer::ok("")))
 }
 

@@ -28,7 +28,8 @@ fn same_as_committed(name: &str, expected: &str) {
     assert!(committed == expected, "docs/webhooks/{name} is not what the table says: see model/tests/webhook_docs.rs");
 }
 
-const WRITTEN: &str = "<!-- Written by model/tests/webhook_docs.rs from model/src/webhook/presets.json. Do not edit. -->";
+const WRITTEN: &str =
+    "<!-- Written by model/tests/webhook_docs.rs from model/src/webhook/presets.json. Do not edit. -->";
 
 fn index(presets: &[Value]) -> String {
     let mut out = format!(
@@ -107,7 +108,8 @@ fn page(preset: &Value) -> String {
          ```sh\n   curl https://your.host/api/streams/my/agent -H \"authorization: Bearer $TOKEN\" \\\n     \
          -d '{{\"type\":\"webhook.configured\",\"payload\":{{\"slug\":\"{name}\",\"preset\":\"{name}\"}}}}'\n   ```\n"
     )));
-    let clicks: Vec<String> = preset["steps"].as_array().unwrap().iter().map(|it| format!("   - {}", text(it))).collect();
+    let clicks: Vec<String> =
+        preset["steps"].as_array().unwrap().iter().map(|it| format!("   - {}", text(it))).collect();
     out.push_str(&add(format!(
         "At the provider, give `https://your.host/hooks/my/agent?source={name}`:\n{}",
         clicks.join("\n")
@@ -130,7 +132,11 @@ fn page(preset: &Value) -> String {
     }
     for handshake in definition["handshake"].as_array().into_iter().flatten() {
         let verified = if handshake["verified"] == true { ", when it verifies" } else { "" };
-        let _ = writeln!(out, "- A request with `{}` is a question{verified}: the answer is `{}`.", handshake["when"], handshake["reply"]);
+        let _ = writeln!(
+            out,
+            "- A request with `{}` is a question{verified}: the answer is `{}`.",
+            handshake["when"], handshake["reply"]
+        );
     }
     if definition["cloudEvents"] == true {
         out.push_str("- Binary, structured and batched modes become one event each, with the attributes in `metadata.cloudEvent`; source and id together name a delivery.\n");

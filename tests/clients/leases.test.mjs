@@ -54,6 +54,26 @@ test("a worker that waits is handed what comes below, also in a stream that is b
   );
 });
 
+test("what a worker leased that died is handed to another, and the dead one cannot settle it any more", async (t) => {
+  const runtime = await aRuntime(t);
+  const { root, below } = await aTree(runtime, 1);
+  const [stream] = below;
+  await stream.append({ type: "message", payload: { n: 1 } });
+
+  const lost = await lease(stream, { children: false, for: 1 });
+  // Who looks meanwhile finds nothing, and what was there is not forgotten for that.
+  assert.equal(await lease(root), undefined);
+  const found = await until("it is given on", () => lease(root, { wait: 5 }));
+
+  assert.deepEqual(found.events, lost.events);
+  assert.notEqual(found.lease, lost.lease);
+  const late = await settle(stream, { lease: lost.lease, state: ["late"] });
+  assert.equal(late.status, 409);
+  assert.equal((await late.json()).code, "lease_lost");
+  assert.equal((await settle(stream, { lease: found.lease, state: [1] })).status, 200);
+  assert.deepEqual(await stateOf(stream), [1]);
+});
+
 /** A stream whose pulled subscription holds for all below it, and some streams there. */
 async function aTree(runtime, streams = STREAMS) {
   const root = await aStream(runtime);

@@ -5,7 +5,6 @@ use serde_json::json;
 use tailrace_model::Problem;
 use tailrace_model::time::Millis;
 
-use super::may_deliver;
 use crate::sql::Sql;
 use crate::stream::{Moment, Stream};
 use crate::{Failure, obligation};
@@ -90,7 +89,8 @@ pub fn pick<S: Sql>(
     if let Some(root) = life.deliveries.get(slug).and_then(|delivery| delivery.progress.root.clone()) {
         return Ok(Picked::Above(root));
     }
-    if !subscribed.config.children || !may_deliver(life, subscribed) {
+    // Whether this stream itself is paused, or its own subscription halted, is nothing to those below.
+    if !subscribed.config.children {
         return Ok(Picked::Nothing { again: None });
     }
     // Everything below a path stands between it with `/` and it with `0`, which comes next.
@@ -112,17 +112,32 @@ pub fn pick<S: Sql>(
     Ok(Picked::Stream { path: row.text(0).to_owned(), mark: row.text(1).to_owned() })
 }
 
-/// A stream that was picked had nothing due, unless it said so anew meanwhile.
+/// A stream that was picked had nothing due before `again`, or at all, unless it said so anew meanwhile.
 ///
 /// # Errors
 /// [`Failure::Storage`]
-pub fn unpick<S: Sql>(stream: &mut Stream<S>, slug: &str, path: &str, mark: &str) -> Result<(), Failure> {
-    if stream.life.is_some() {
-        stream.sql.run(
+pub fn unpick<S: Sql>(
+    stream: &mut Stream<S>,
+    slug: &str,
+    path: &str,
+    mark: &str,
+    again: Option<Millis>,
+) -> Result<(), Failure> {
+    if stream.life.is_none() {
+        return Ok(());
+    }
+    let rows = match again {
+        // Somebody else has what is due there: it is due again when that lease runs out.
+        Some(again) => stream.sql.run(
+            "UPDATE below SET due = ? WHERE slug = ? AND path = ? AND mark = ?",
+            &[again.into(), slug.into(), path.into(), mark.into()],
+        )?,
+        None => stream.sql.run(
             "DELETE FROM below WHERE slug = ? AND path = ? AND mark = ?",
             &[slug.into(), path.into(), mark.into()],
-        )?;
-    }
+        )?,
+    };
+    drop(rows);
     Ok(())
 }
 

@@ -162,17 +162,19 @@ fn is_open<S: Sql>(stream: &Stream<S>, slug: &str) -> Result<bool, Failure> {
     Ok(may_deliver(life, subscribed) && !stream.outbox.is_full(slug))
 }
 
-/// Writes a lease of which some events match the condition: from here on somebody has them.
+/// Writes a lease of which some events match the condition, the last of them at `last`: from here on somebody has them.
 ///
 /// # Errors
 /// [`Problem::LeaseLost`] when it ran out or is not known any more.
-pub fn hold<S: Sql>(stream: &mut Stream<S>, id: &str) -> Result<(), Failure> {
+pub fn hold<S: Sql>(stream: &mut Stream<S>, id: &str, last: u64) -> Result<(), Failure> {
     let slug = slug_of(id);
     let delivery = stream.life.as_mut().and_then(|life| life.deliveries.get_mut(slug)).ok_or(Problem::LeaseLost)?;
     if delivery.progress.lease.as_ref().is_some_and(|lease| lease.id == id) {
         return Ok(());
     }
-    let lease = delivery.tentative.take_if(|lease| lease.id == id).ok_or(Problem::LeaseLost)?;
+    let mut lease = delivery.tentative.take_if(|lease| lease.id == id).ok_or(Problem::LeaseLost)?;
+    // What lies behind was not delivered, and is no cause of anything.
+    lease.last = lease.last.min(last.max(lease.first));
     delivery.progress.range = Some((lease.first, lease.last));
     delivery.progress.lease = Some(lease);
     save(&stream.sql, slug, delivery)
