@@ -43,6 +43,7 @@ async function builds() {
 const jsTests = () =>
   files(
     "tests/clients/**/*.test.mjs",
+    "tests/hooks/**/*.test.mjs",
     "tests/runtime/**/*.test.mjs",
     "scripts/**/*.test.mjs",
     "sdk/typescript/**/*.test.mjs",
