@@ -220,7 +220,7 @@ mod tests {
     const NOW: Millis = 1_800_000_000_000;
 
     fn config(mode: Mode) -> Config {
-        Config { mode, hook_key: Some("hook key".to_owned()) }
+        Config { mode, hook_key: Some("hook key".to_owned()), signing_keys: Vec::new(), loopback_targets: false }
     }
 
     fn tokens() -> Config {

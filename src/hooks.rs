@@ -1,21 +1,18 @@
 //! `/hooks/{path}`: takes what any third party sends, stores it, then answers. How a source is understood is data:
 //! [`tailrace_model::webhook`].
 
-use std::rc::Rc;
+mod understood;
 
 use js_sys::Uint8Array;
 use serde_json::Value;
 use tailrace_durable::commit::{Entry, Kind};
 use tailrace_durable::hooks::STALE;
-use tailrace_durable::keys;
 use tailrace_durable::wire::{Append, Reply};
 use tailrace_model::cause::{CAUSE_HEADER, Cause, origin};
-use tailrace_model::control::{Webhook, webhook};
 use tailrace_model::hook::{self, Content, Details, RECEIVED, Received};
-use tailrace_model::webhook::cloudevents::{self, CloudEvent};
 use tailrace_model::webhook::definition::Filled;
-use tailrace_model::webhook::verify::{Key, Outcome, PublicKeyCheck, Verifier};
-use tailrace_model::webhook::{Definition, Incoming, Verdict};
+use tailrace_model::webhook::verify::{Outcome, Verifier};
+use tailrace_model::webhook::{Incoming, Verdict};
 use tailrace_model::{Problem, StreamPath, limits};
 use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::JsFuture;
@@ -28,6 +25,7 @@ use crate::http::{Answer, JSON, Request, Response, make, text};
 use crate::platform::{self, inspect_js, random_name};
 use crate::sources::{self, Source};
 use crate::stream::Stream;
+use understood::{Understood, keys_of};
 
 /// What goes to `metadata.tailrace` of every hook.
 const SYSTEM: &str = r#"{"by":"hook"}"#;
@@ -75,27 +73,14 @@ struct Hook<'a> {
     slug: Option<&'a str>,
 }
 
-/// A request as its source's definition sees it.
-struct Understood {
-    verdict: Verdict,
-    /// What names the delivery, if that counts.
-    key: Option<String>,
-    /// The question that it is, answered.
-    handshake: Option<Filled>,
-    /// How it is answered when it is stored, but for the offset.
-    reply: Option<tailrace_model::webhook::Reply>,
-    /// What the reply's HMACs are made with.
-    secret: Option<Vec<u8>>,
-    cloud_events: Vec<CloudEvent>,
-}
-
 impl Hook<'_> {
     async fn receive(&self, bytes: &[u8]) -> Result<Response, Problem> {
         let json: Option<Value> = serde_json::from_slice(bytes).ok();
         let content_type = self.request.header("content-type").unwrap_or_default();
-        let form: Vec<(String, String)> = match content_type.starts_with("application/x-www-form-urlencoded") {
-            true => form_urlencoded::parse(bytes).into_owned().collect(),
-            false => Vec::new(),
+        let form: Vec<(String, String)> = if content_type.starts_with("application/x-www-form-urlencoded") {
+            form_urlencoded::parse(bytes).into_owned().collect()
+        } else {
+            Vec::new()
         };
         let multipart =
             if content_type.starts_with("multipart/form-data") { fields_of(bytes, &content_type).await } else { None };
@@ -104,7 +89,7 @@ impl Hook<'_> {
         // The stream may know better what holds now, but not again and again.
         for _ in 0..4 {
             let understood = match source.as_ref().and_then(|source| source.config.clone()) {
-                Some(config) => Some(self.understand(&config, &incoming, bytes).await?),
+                Some(config) => Some(Understood::of(&self.here, &config, &incoming, bytes).await?),
                 None => None,
             };
             let kept = self.keep(bytes, understood.as_ref(), multipart.as_deref()).await?;
@@ -142,7 +127,7 @@ impl Hook<'_> {
         };
         let incoming = self.incoming(None, &[]);
         let config = source.as_ref().and_then(|source| source.config.clone());
-        let keys = config.as_ref().map(|config| self.keys(config)).unwrap_or_default();
+        let keys = config.as_ref().map(|config| keys_of(&self.here, config)).unwrap_or_default();
         let verify = config.as_ref().and_then(|config| config.definition.verify.as_ref().zip(Some(config.scheme())));
         let mut verifier = verify.map(|(verify, scheme)| verify.begin(scheme, &keys, &incoming, platform::now()));
         if verifier.as_ref().is_some_and(Verifier::needs_whole) {
@@ -163,12 +148,14 @@ impl Hook<'_> {
             Some(Outcome::Decided(verdict)) => verdict,
             _ => Verdict::default(),
         };
-        let definition = config.as_ref().map(|config| &config.definition);
-        if let Err(problem) = may_be_kept(definition, &verdict) {
-            self.stream.discard(&stored.id).await?;
-            return Err(problem);
-        }
-        let understood = config.as_ref().map(|config| self.told(config, &incoming, verdict, None));
+        let understood =
+            match config.as_ref().map(|config| Understood::streamed(config, &incoming, verdict)).transpose() {
+                Ok(understood) => understood,
+                Err(problem) => {
+                    self.stream.discard(&stored.id).await?;
+                    return Err(problem);
+                }
+            };
         let verdict = understood.as_ref().map(|it| &it.verdict);
         let details = Details { system: Some(SYSTEM), verdict, ..Details::default() };
         let received = describe_stored(self.request, &stored, &details);
@@ -200,91 +187,6 @@ impl Hook<'_> {
         }
     }
 
-    /// The secrets of a source that are there and declared for it.
-    fn keys(&self, config: &Webhook) -> Vec<Key> {
-        let names = config.definition.verify.iter().flat_map(|verify| &verify.secrets);
-        self.named_keys(config, names)
-    }
-
-    fn named_keys<'n>(&self, config: &Webhook, names: impl Iterator<Item = &'n String>) -> Vec<Key> {
-        let key = |name: &String| {
-            let value = webhook::secret_for(&self.here, name, config.scheme()).ok()?;
-            Some(Key { name: name.clone(), value })
-        };
-        names.filter_map(key).collect()
-    }
-
-    /// Verifies a request and finds out what else its source's definition says about it.
-    async fn understand(
-        &self,
-        config: &Rc<Webhook>,
-        incoming: &Incoming<'_>,
-        bytes: &[u8],
-    ) -> Result<Understood, Problem> {
-        let definition = &config.definition;
-        let handshake = definition.handshake_for(incoming);
-        let keys = self.keys(config);
-        let secret = keys.first().map(|key| key.value.clone().into_bytes());
-        // Questions with a token of their own, or with none, are not signed.
-        let is_signed = handshake.is_none_or(|handshake| handshake.verified);
-        let verdict = match definition.verify.as_ref().filter(|_| is_signed) {
-            None => Verdict::default(),
-            Some(verify) => {
-                let mut verifier = verify.begin(config.scheme(), &keys, incoming, platform::now());
-                verifier.update(bytes);
-                match verifier.finish() {
-                    Outcome::Decided(verdict) => verdict,
-                    Outcome::PublicKey(check) => check_public_key(config.scheme(), check).await,
-                }
-            }
-        };
-        let verdict = match handshake.and_then(|handshake| handshake.token.as_ref().map(|token| (handshake, token))) {
-            None => verdict,
-            Some((handshake, token)) => {
-                let keys = self.named_keys(config, handshake.secrets.iter());
-                let given = token.value(incoming).unwrap_or_default();
-                let fits = keys.iter().find(|key| access::is_same_secret(&key.value, &given));
-                Verdict {
-                    verified: Some(fits.is_some()),
-                    scheme: Some(config.scheme().to_owned()),
-                    key: fits.map(|key| key.name.clone()),
-                    reason: fits.is_none().then(|| "it is not the token".to_owned()),
-                }
-            }
-        };
-        may_be_kept(Some(definition), &verdict)?;
-        let mut understood = self.told(config, incoming, verdict, handshake.is_some().then_some(()));
-        if let Some(handshake) = handshake {
-            // What a stranger asks is kept, but not answered.
-            understood.handshake = Some(match understood.verdict.verified {
-                Some(false) => refused(),
-                _ => handshake.reply.fill(incoming, secret.as_deref(), None),
-            });
-        }
-        understood.secret = secret;
-        if definition.cloud_events
-            && handshake.is_none()
-            && let Ok(text) = std::str::from_utf8(bytes)
-        {
-            understood.cloud_events = cloudevents::read(incoming, text);
-        }
-        Ok(understood)
-    }
-
-    fn told(&self, config: &Webhook, incoming: &Incoming, verdict: Verdict, handshake: Option<()>) -> Understood {
-        // A stranger cannot claim an id.
-        let counts = handshake.is_none() && verdict.verified != Some(false);
-        let id = if counts { config.definition.delivery_id(incoming) } else { None };
-        Understood {
-            key: id.map(|id| keys::system(&format!("hook:{}:{id}", config.slug))),
-            verdict,
-            handshake: None,
-            reply: config.definition.reply.clone(),
-            secret: None,
-            cloud_events: Vec::new(),
-        }
-    }
-
     /// Makes the events of a request whose body is held.
     async fn keep(
         &self,
@@ -305,7 +207,7 @@ impl Hook<'_> {
                 // All of them came in the same bytes.
                 Some(id) => {
                     let received =
-                        hook::receive_with(&describe(self.request, &self.headers), Content::Whole(bytes), &details);
+                        hook::receive(&describe(self.request, &self.headers), Content::Whole(bytes), &details);
                     all.push(Kept { fragment: received.fragment, raw: Some(id), attached: None, uploaded: false });
                 }
                 None => match keep(&self.stream, self.request, bytes, &details, self.may_create).await? {
@@ -333,17 +235,9 @@ impl Hook<'_> {
     ) -> Result<Answer, Problem> {
         // A stranger's header of another form is no reason to refuse what comes with it.
         let cause = self.request.header(CAUSE_HEADER).and_then(|value| Cause::from_header(&value).ok());
-        let key = |index: usize| match understood {
-            None => None,
-            Some(it) => match it.cloud_events.get(index) {
-                Some(_) if it.verdict.verified == Some(false) => None,
-                Some(event) => Some(keys::system(&format!("hook:{}:{}", self.slug.unwrap_or_default(), event.key))),
-                None => it.key.clone(),
-            },
-        };
         let entry = |(index, kept): (usize, &Kept)| Entry {
             event_type: RECEIVED.to_owned(),
-            key: key(index),
+            key: understood.and_then(|understood| understood.key(index)),
             expected: None,
             origin: origin(self.path, cause.as_ref(), None),
             fragment: kept.fragment.clone(),
@@ -362,32 +256,15 @@ impl Hook<'_> {
     }
 }
 
-/// What must verify and does not is refused.
-fn may_be_kept(definition: Option<&Definition>, verdict: &Verdict) -> Result<(), Problem> {
-    if definition.is_some_and(|definition| definition.reject) && verdict.verified == Some(false) {
-        let reason = verdict.reason.as_deref().unwrap_or_default();
-        return Err(Problem::Unauthorized { detail: format!("the request does not verify: {reason}") });
-    }
-    Ok(())
-}
-
 fn changing() -> Problem {
     Problem::Unavailable { detail: "the source is being configured".to_owned(), retry_after: 1 }
-}
-
-fn refused() -> Filled {
-    Filled { status: 401, headers: Vec::new(), body: String::new() }
 }
 
 /// What is stored is answered as the source wants it, else with where it is.
 fn reply(answer: Answer, understood: Option<&Understood>, incoming: &Incoming) -> Result<Response, Problem> {
     let filled = match understood {
         Some(understood) if (200..300).contains(&answer.status) => {
-            let offset = serde_json::from_str::<Value>(&String::from(answer.body.clone())).ok();
-            let offset = offset.and_then(|body| body.get("offset").and_then(Value::as_u64));
-            let filled =
-                |reply: &tailrace_model::webhook::Reply| reply.fill(incoming, understood.secret.as_deref(), offset);
-            understood.handshake.clone().or_else(|| understood.reply.as_ref().map(filled))
+            understood.answer(incoming, &String::from(answer.body.clone()))
         }
         _ => None,
     };
@@ -396,24 +273,6 @@ fn reply(answer: Answer, understood: Option<&Understood>, incoming: &Incoming) -
     // What a stranger sent may be in it.
     all.extend([("x-content-type-options", "nosniff"), ("content-security-policy", "sandbox; default-src 'none'")]);
     if matches!(status, 204 | 205 | 304) { make(status, &all, &JsValue::NULL) } else { text(status, &all, &body) }
-}
-
-async fn check_public_key(scheme: &str, check: PublicKeyCheck) -> Verdict {
-    let method = serde_json::json!(check.scheme);
-    let bytes = |bytes: &[u8]| Uint8Array::from(bytes);
-    let (signature, message) = (bytes(&check.signature), bytes(&check.message));
-    let mut verdict = Verdict { verified: Some(false), scheme: Some(scheme.to_owned()), ..Verdict::default() };
-    for (name, key) in &check.keys {
-        let method = method.as_str().unwrap_or_default();
-        let holds = JsFuture::from(inspect_js::verify_signature(method, &bytes(key), &signature, &message)).await;
-        if holds.is_ok_and(|it| it.is_truthy()) {
-            verdict.verified = Some(true);
-            verdict.key = Some(name.clone());
-            return verdict;
-        }
-    }
-    verdict.reason = Some("no key made this signature".to_owned());
-    verdict
 }
 
 /// The fields of a multipart form, if it is one.
@@ -458,7 +317,7 @@ pub async fn keep(
     may_create: bool,
 ) -> Result<Result<Kept, Answer>, Problem> {
     let headers = request.headers();
-    let received = hook::receive_with(&describe(request, &headers), Content::Whole(bytes), details);
+    let received = hook::receive(&describe(request, &headers), Content::Whole(bytes), details);
     let Received { fragment, exact } = received;
     if exact {
         return Ok(Ok(Kept { fragment, raw: None, attached: None, uploaded: false }));
@@ -482,7 +341,7 @@ pub async fn keep(
 #[must_use]
 pub fn describe_stored(request: &Request, stored: &Stored, details: &Details) -> Received {
     let content = Content::Streamed { size: stored.size, sha256: &stored.sha256 };
-    hook::receive_with(&describe(request, &request.headers()), content, details)
+    hook::receive(&describe(request, &request.headers()), content, details)
 }
 
 fn describe<'a>(request: &'a Request, headers: &'a [(String, String)]) -> hook::Request<'a> {

@@ -37,10 +37,10 @@ struct Outgoing {
 
 #[wasm_bindgen]
 impl Delivery {
-    /// What holds on to it: its name and the last event in it.
+    /// What holds on to it: its name, and the first and the last event in it.
     #[must_use]
     pub fn hold(&self) -> String {
-        format!("{}\n{}", self.leased.lease, self.leased.last)
+        format!("{}\n{}\n{}", self.leased.lease, self.leased.first, self.leased.last)
     }
 
     /// True when no event matches the condition.
@@ -113,11 +113,7 @@ impl Delivery {
 
     /// What to settle for an answer, of which the courier read `body`; `is_cut` when there was more.
     #[must_use]
-    #[expect(
-        clippy::too_many_arguments,
-        clippy::needless_pass_by_value,
-        reason = "all of an answer, handed over at once"
-    )]
+    #[expect(clippy::too_many_arguments, reason = "all of an answer, handed over at once")]
     pub fn answered(
         &self,
         env: &JsValue,
@@ -160,8 +156,9 @@ impl Delivery {
         let mut leased: Leased = serde_json::from_str(leased)?;
         if let Some(condition) = &leased.condition {
             leased.events.retain(|line| where_js::matches(condition, line));
-            let last = leased.events.last().and_then(|line| StoredEvent::parse(line).ok());
-            leased.last = last.map_or(leased.last, |event| event.offset);
+            let offset = |line: Option<&String>| Some(StoredEvent::parse(line?).ok()?.offset);
+            leased.first = offset(leased.events.first()).unwrap_or(leased.first);
+            leased.last = offset(leased.events.last()).unwrap_or(leased.last);
         }
         Ok(Self { leased })
     }

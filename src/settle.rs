@@ -40,7 +40,13 @@ pub async fn settle(
     let lease = lease_of(text)?;
     let by = writer_of(&lease);
     match Settle::parse(text, path, Writer { by: Some(&by), import: false, deployment: &here }, true) {
-        Ok(settle) => stream.settle_lease(&said(settle, lease)).await?.into_response(JSON, &[]),
+        Ok(settle) => {
+            // A token is for a path and all below, whatever the subscription may append to.
+            for to in settle.append.iter().filter_map(|answered| answered.to.as_deref()) {
+                caller.check(Need::Append, &StreamPath::from_decoded(to)?)?;
+            }
+            stream.settle_lease(&said(settle, lease)).await?.into_response(JSON, &[])
+        }
         // What does not understand the protocol is told so; an answer that can never be accepted halts, or it would come
         // again for ever.
         Err(problem) if is_answer(&problem) => {

@@ -291,7 +291,12 @@ pub fn hear<S: Sql>(stream: &mut Stream<S>, now: Moment, text: &str) -> Done<S> 
 /// [`Failure`]
 pub fn lease<S: Sql>(stream: &mut Stream<S>, now: Moment, text: &str) -> Done<S> {
     let (slug, for_ms) = text.split_once('\n').unwrap_or((text, ""));
-    stream.life()?;
+    let configured = stream.life()?.state.subscriptions.get(slug);
+    if configured.is_some_and(|it| !it.config.is_pulled()) {
+        let detail =
+            "its events are pushed to a URL, only those with the target {\"pull\": true} are leased".to_owned();
+        return Err(Problem::InvalidQuery { field: "slug".to_owned(), detail }.into());
+    }
     let wish = lease::lease(stream, now, slug, for_ms.parse().unwrap_or(limits::LEASE_SECONDS * 1_000))?;
     let wished = match &wish {
         Wish::Given(leased) => leased_answer(leased),
@@ -306,13 +311,17 @@ pub fn lease<S: Sql>(stream: &mut Stream<S>, now: Moment, text: &str) -> Done<S>
     ))
 }
 
-/// Holds on to a lease of which some events match its condition. The text is its name, a line end, and the last of them.
+/// Holds on to a lease of which some events match its condition. The text is its name and the first and
+/// the last of them, a line each.
 ///
 /// # Errors
 /// [`Failure`]
 pub fn hold<S: Sql>(stream: &mut Stream<S>, text: &str) -> Done<S> {
-    let (id, last) = text.split_once('\n').unwrap_or((text, ""));
-    lease::hold(stream, id, last.parse().unwrap_or(u64::MAX)).map(|()| only(Answer::ok("")))
+    let mut lines = text.split('\n');
+    let id = lines.next().unwrap_or_default();
+    let mut offset = |missing| lines.next().and_then(|text| text.parse().ok()).unwrap_or(missing);
+    let delivered = (offset(0), offset(u64::MAX));
+    lease::hold(stream, id, delivered).map(|()| only(Answer::ok("")))
 }
 
 /// Takes in what the holder of a lease says: a [`Said`] as JSON. The answer is for the holder; for the courier that goes on,

@@ -210,8 +210,8 @@ pub(crate) fn take_over<S: Sql>(
         return Ok(None);
     }
     let mut system = json!({"by": "inherited", "from": from.path, "root": from.root});
-    if at_birth || born >= from.root.created_at {
-        system["atBirth"] = json!(true);
+    if let Some(system) = system.as_object_mut().filter(|_| at_birth || born >= from.root.created_at) {
+        system.insert("atBirth".to_owned(), json!(true));
     }
     let cause = Cause { stream_path: from.path.clone(), offset: from.offset, hops: from.hops, turns: from.turns };
     let mut entry = system_entry(&from.event_type, &from.payload, Some(system.to_string()), Some(key))?;

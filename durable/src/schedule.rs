@@ -49,9 +49,8 @@ pub(crate) fn after_commit<S: Sql>(stream: &mut Stream<S>, controls: &[(u64, Con
                 keep(stream, &config.slug, Next { due, runs: 0 })?;
             }
             Control::ScheduleRemoved { slug, .. } | Control::ScheduleEnded { slug } => {
-                if life.schedules.remove(slug).is_some() {
-                    stream.sql.run("DELETE FROM schedules WHERE slug = ?", &[slug.as_str().into()])?;
-                }
+                life.schedules.remove(slug);
+                stream.sql.run("DELETE FROM schedules WHERE slug = ?", &[slug.as_str().into()])?;
             }
             _ => {}
         }

@@ -70,15 +70,9 @@ pub struct Details<'a> {
     pub body: Option<&'a str>,
 }
 
-/// Turns a request into an event. `system` goes to `metadata.tailrace`, as JSON text.
-#[must_use]
-pub fn receive(request: &Request, content: Content, system: Option<String>) -> Received {
-    receive_with(request, content, &Details { system: system.as_deref(), ..Details::default() })
-}
-
 /// Turns a request into an event, with what was found out about it.
 #[must_use]
-pub fn receive_with(request: &Request, content: Content, details: &Details) -> Received {
+pub fn receive(request: &Request, content: Content, details: &Details) -> Received {
     if let Content::Whole(bytes) = content {
         let mut body = match details.body {
             Some(part) => Encoded { exact: false, ..encode(part.as_bytes(), None) },
@@ -336,7 +330,7 @@ mod tests {
             headers: &headers,
             source: None,
         };
-        let received = receive(&request, Content::Whole(body), None);
+        let received = receive(&request, Content::Whole(body), &Details::default());
         let value: Value = serde_json::from_str(&format!("{{{}}}", received.fragment)).unwrap();
         (value["payload"].clone(), received)
     }

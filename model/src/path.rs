@@ -72,8 +72,9 @@ impl StreamPath {
         for segment in text.strip_suffix('/').unwrap_or(text).split('/') {
             match segment {
                 "." => {}
-                ".." if segments.pop().is_none() => return Err(invalid("there is nothing above the root")),
-                ".." => {}
+                ".." => {
+                    segments.pop().ok_or_else(|| invalid("there is nothing above the root"))?;
+                }
                 "" => return Err(invalid("a path has no empty segments")),
                 name => segments.push(name),
             }

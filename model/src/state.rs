@@ -337,17 +337,11 @@ impl ControlState {
                 | Control::SubscriptionRemoved { .. }
                 | Control::WebhookRemoved { .. }
         );
-        match (control.holds_for_children(), takes_back) {
-            (true, false) => {
-                self.inherited.insert(subject, offset);
-            }
-            (true, true) => {
-                self.inherited.remove(&subject);
-            }
-            (false, _) if subject == "paused" => {}
-            (false, _) => {
-                self.inherited.remove(&subject);
-            }
+        let is_for_children = control.holds_for_children();
+        if is_for_children && !takes_back {
+            self.inherited.insert(subject, offset);
+        } else if is_for_children || subject != "paused" {
+            self.inherited.remove(&subject);
         }
     }
 }

@@ -8,7 +8,8 @@ use tailrace_model::line::StoredEvent;
 use tailrace_model::state::Subscribed;
 use tailrace_model::time::Millis;
 
-use super::{Delivery, Lease, may_deliver, retry, save, state_of};
+use super::progress::{Lease, save, state_of};
+use super::{Delivery, may_deliver, retry};
 use crate::Failure;
 use crate::log::lines_with_types;
 use crate::sql::Sql;
@@ -141,7 +142,6 @@ pub fn lease<S: Sql>(stream: &mut Stream<S>, now: Moment, slug: &str, for_ms: u6
         at: now.at,
         expires: now.at + i64::try_from(duration).unwrap_or(0),
     };
-    delivery.handed = None;
     delivery.told = false;
     if subscribed.config.condition.is_some() && delivery.progress.range.is_none() {
         delivery.tentative = Some(lease.clone());
@@ -162,19 +162,20 @@ fn is_open<S: Sql>(stream: &Stream<S>, slug: &str) -> Result<bool, Failure> {
     Ok(may_deliver(life, subscribed) && !stream.outbox.is_full(slug))
 }
 
-/// Writes a lease of which some events match the condition, the last of them at `last`: from here on somebody has them.
+/// Writes a lease of which some events match the condition, from `first` to `last`: from here on somebody has them.
 ///
 /// # Errors
 /// [`Problem::LeaseLost`] when it ran out or is not known any more.
-pub fn hold<S: Sql>(stream: &mut Stream<S>, id: &str, last: u64) -> Result<(), Failure> {
+pub fn hold<S: Sql>(stream: &mut Stream<S>, id: &str, (first, last): (u64, u64)) -> Result<(), Failure> {
     let slug = slug_of(id);
     let delivery = stream.life.as_mut().and_then(|life| life.deliveries.get_mut(slug)).ok_or(Problem::LeaseLost)?;
     if delivery.progress.lease.as_ref().is_some_and(|lease| lease.id == id) {
         return Ok(());
     }
     let mut lease = delivery.tentative.take_if(|lease| lease.id == id).ok_or(Problem::LeaseLost)?;
-    // What lies behind was not delivered, and is no cause of anything.
+    // What lies around them was not delivered, and is no cause of anything.
     lease.last = lease.last.min(last.max(lease.first));
+    lease.first = first.clamp(lease.first, lease.last);
     delivery.progress.range = Some((lease.first, lease.last));
     delivery.progress.lease = Some(lease);
     save(&stream.sql, slug, delivery)
@@ -212,13 +213,12 @@ pub(super) fn look_ahead<S: Sql>(stream: &mut Stream<S>, slug: &str) -> Result<(
         return Ok(());
     }
     let (found, seen) = matching(&stream.sql, delivery, delivery.progress.cursor, head, 1, &mut |_| true)?;
-    match found.first() {
-        Some(_) => delivery.pending = true,
-        None => {
-            delivery.progress.cursor = seen;
-            delivery.pending = seen < head;
-            delivery.told &= delivery.pending;
-        }
+    if found.is_empty() {
+        delivery.progress.cursor = seen;
+        delivery.pending = seen < head;
+        delivery.told &= delivery.pending;
+    } else {
+        delivery.pending = true;
     }
     Ok(())
 }
@@ -241,7 +241,7 @@ fn expire<S: Sql>(stream: &mut Stream<S>, now: Moment, slug: &str) -> Result<(),
 fn describe<S: Sql>(
     stream: &Stream<S>,
     subscribed: &Subscribed,
-    progress: &super::Progress,
+    progress: &super::progress::Progress,
     lease: Lease,
     batch: Batch,
     now: Moment,

@@ -5,7 +5,8 @@ use tailrace_model::Problem;
 use tailrace_model::state::Subscribed;
 use tailrace_model::time::{Millis, to_rfc3339};
 
-use super::{Attempt, Delivery, state_of};
+use super::Delivery;
+use super::progress::{Attempt, state_of};
 use crate::Failure;
 use crate::sql::Sql;
 use crate::stream::{Life, Stream};

@@ -6,7 +6,7 @@ use tailrace_model::limits;
 use tailrace_model::text::cut;
 use tailrace_model::time::Millis;
 
-use super::{Attempt, Lease, save};
+use super::progress::{Attempt, Lease, save};
 use crate::Failure;
 use crate::children::system_entry;
 use crate::commit::{Kind, commit};
@@ -71,21 +71,17 @@ pub(super) fn failed<S: Sql>(
         None => Some(now.at),
         Some(since) => delay_ms(attempts, now.random, failure.retry_after).map(|delay| (since + delay).max(now.at)),
     };
-    match due.filter(|_| !gone) {
-        Some(due) => {
-            delivery.progress.due = Some(due);
-            delivery.told = false;
-            save(&stream.sql, slug, delivery)
-        }
-        None => {
-            let reason = if gone {
-                "410: the subscriber wants nothing more".to_owned()
-            } else {
-                format!("gave up after {attempts} attempts: {}", failure.error)
-            };
-            halt(stream, now, slug, &reason, failure.status)
-        }
+    if let Some(due) = due.filter(|_| !gone) {
+        delivery.progress.due = Some(due);
+        delivery.told = false;
+        return save(&stream.sql, slug, delivery);
     }
+    let reason = if gone {
+        "410: the subscriber wants nothing more".to_owned()
+    } else {
+        format!("gave up after {attempts} attempts: {}", failure.error)
+    };
+    halt(stream, now, slug, &reason, failure.status)
 }
 
 /// Gives up: nothing is skipped, and nothing is tried before somebody resumes it.

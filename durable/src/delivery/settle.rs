@@ -10,8 +10,8 @@ use tailrace_model::types;
 
 use super::lease::{self, Wish, look_ahead, slug_of};
 use super::outbox::{self, Outgoing};
+use super::progress::{Attempt, LastSettle, Lease, save, save_with_state};
 use super::retry::{self, Failed};
-use super::{Attempt, LastSettle, Lease, save, save_with_state};
 use crate::commit::{Committed, Entry, Kind, commit, resolve};
 use crate::log::Reader;
 use crate::sql::Sql;

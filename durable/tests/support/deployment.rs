@@ -19,7 +19,7 @@ use tailrace_model::body::{Body, understand};
 use tailrace_model::cause::{self, Cause};
 use tailrace_model::deployment::Deployment as Outside;
 use tailrace_model::event::{NewEvent, Writer};
-use tailrace_model::hook::{self, Content, Request};
+use tailrace_model::hook::{self, Content, Details, Request};
 use tailrace_model::secret::Secret;
 use tailrace_model::settle::{Settle, is_settle};
 use tailrace_model::target::{Allowed, Url};
@@ -369,7 +369,7 @@ impl Deployment {
 
     pub fn hook_as(&mut self, path: &str, body: &str, may_create: bool, cause: Option<Cause>) -> Option<Said> {
         let request = Request { method: "POST", url: "https://t.example/hooks/x", headers: &[], source: None };
-        let received = hook::receive(&request, Content::Whole(body.as_bytes()), None);
+        let received = hook::receive(&request, Content::Whole(body.as_bytes()), &Details::default());
         let raw = (!received.exact).then(|| format!("r{}", self.moment().random));
         let attached = raw.is_some().then(|| body.to_owned());
         let entry = Entry {
@@ -388,7 +388,7 @@ impl Deployment {
     /// A large body that was uploaded as `id` becomes a hook.
     pub fn hook_uploaded(&mut self, path: &str, id: &str, size: usize) -> Option<Said> {
         let request = Request { method: "POST", url: "https://t.example/hooks/x", headers: &[], source: None };
-        let received = hook::receive(&request, Content::Streamed { size, sha256: "00" }, None);
+        let received = hook::receive(&request, Content::Streamed { size, sha256: "00" }, &Details::default());
         let entry = Entry {
             event_type: hook::RECEIVED.to_owned(),
             key: None,

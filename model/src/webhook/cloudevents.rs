@@ -1,4 +1,4 @@
-//! CloudEvents over HTTP: binary, structured and batched, one event each.
+//! `CloudEvents` over HTTP: binary, structured and batched, one event each.
 //!
 //! See the [HTTP protocol binding](https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md).
 

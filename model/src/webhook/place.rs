@@ -189,15 +189,12 @@ pub fn fill(template: &str, mut value_of: impl FnMut(&str) -> Option<String>) ->
             rest = after;
             continue;
         };
-        match value_of(name) {
-            Some(value) => {
-                out.push_str(&value);
-                rest = behind;
-            }
-            None => {
-                out.push('{');
-                rest = after;
-            }
+        if let Some(value) = value_of(name) {
+            out.push_str(&value);
+            rest = behind;
+        } else {
+            out.push('{');
+            rest = after;
         }
     }
     out.push_str(rest);

@@ -414,7 +414,9 @@ fn decode(text: &str, encoding: Encoding) -> Option<Vec<u8>> {
         Encoding::Hex => {
             let bytes = text.as_bytes();
             let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|it| u8::try_from(it).ok());
-            (bytes.len() % 2 == 0)
+            bytes
+                .len()
+                .is_multiple_of(2)
                 .then(|| {
                     bytes.chunks(2).map(|pair| Some(digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?)).collect()
                 })
