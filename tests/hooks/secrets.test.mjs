@@ -77,7 +77,7 @@ test("no secret, token or key is in the log, in any answer, in the page or in wh
   // Every preset, with what its provider sends: good, and signed with something else.
   for (const { name } of presets) assert.equal((await configure({ slug: name, preset: name })).status, 200);
   for (const { preset, secret, request } of senders) {
-    // Where the secret stands in the body, the body is what was sent: see the test below.
+    // It sends its secret in the body, of which every byte is kept.
     if (preset === "microsoft-graph") continue;
     for (const signedWith of [secret, `${secret}_NEXT`]) {
       const value = runtime.secret(signedWith);
@@ -155,7 +155,7 @@ test("no secret, token or key is in the log, in any answer, in the page or in wh
   assert.ok(!heard.some(([, text]) => text.includes(proof)));
 });
 
-const open = await aRuntime({ secrets: { CUSTOM: { value: canary("custom"), verify: ["custom"] } } });
+const open = await aRuntime({ secrets: { CUSTOM: { value: canary("custom"), verify: ["custom", "cloudevents"] } } });
 const own = { scheme: "token", encoding: "text", secrets: ["CUSTOM"] };
 for (const [where, signature, place] of [
   ["a header with a name of its own", { header: "x-theirs" }, (value) => ({ headers: { "X-Theirs": value } })],
@@ -186,3 +186,14 @@ for (const [where, signature, place] of [
     }
   });
 }
+
+test("an attribute of a CloudEvent that is a token is not kept", { todo: "it is in the metadata" }, async () => {
+  const stream = new Stream(open.url, `/t-${anId()}`);
+  const ce = { "ce-specversion": "1.0", "ce-id": "1", "ce-source": "/a", "ce-type": "t" };
+  const verify = { ...own, signature: { header: "ce-authtoken" } };
+  const source = await stream.source({ slug: "theirs", preset: "cloudevents", verify });
+
+  const event = await source.stored({ headers: { ...ce, "ce-authtoken": open.secret("CUSTOM") }, body: "x" });
+
+  assert.ok(!JSON.stringify(event).includes(open.secret("CUSTOM")));
+});
