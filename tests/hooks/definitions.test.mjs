@@ -158,6 +158,14 @@ test("a reply cannot switch off what keeps it harmless", { todo: "it says: none,
   assert.equal(answer.headers.get("x-content-type-options"), "nosniff");
 });
 
+test("a reply is no larger than an answer may be, whatever is filled in", { todo: "it is 200 MB" }, async () => {
+  const source = await aSource(runtime, undefined, { reply: { body: "{json:/a}".repeat(1_000) } });
+
+  const { text } = await source.send({ body: JSON.stringify({ a: "y".repeat(200_000) }) });
+
+  assert.ok(text.length <= 1024 * 1024, `${text.length}`);
+});
+
 test("an id of a delivery may stand in a header, a parameter or the body, and the first place that has one counts", async () => {
   const source = await aSource(runtime, undefined, {
     idempotency: [{ header: "x-id" }, { query: "id" }, { json: "/deep/0/id" }, { form: "id" }],

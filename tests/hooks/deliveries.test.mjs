@@ -2,7 +2,9 @@
 // changes takes effect.
 import assert from "node:assert/strict";
 import { randomBytes, randomUUID } from "node:crypto";
+import { once } from "node:events";
 import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
+import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
@@ -287,6 +289,44 @@ test("what is configured without children holds for one stream only", async () =
 
   assert.equal(payload.verified, null);
   assert.equal(payload.source, "theirs");
+});
+
+test("what is removed above for its children holds no longer, for those there and those to come", async () => {
+  const root = aStream(runtime);
+  await root.source({ slug: "theirs", preset: "github", children: true });
+  const there = new Source(aStream(runtime, `${root.path}/there`), "theirs");
+  assert.equal((await there.stored(delivery())).payload.verified, true);
+  await until("it heard of what holds for it", async () =>
+    (await there.stream.events()).some(({ type }) => type === "webhook.configured"),
+  );
+
+  await root.append({ type: "webhook.removed", payload: { slug: "theirs", children: true } });
+
+  const young = new Source(aStream(runtime, `${root.path}/young/er`), "theirs");
+  assert.equal((await young.stored(delivery())).payload.verified, null);
+  await until("it heard of that", async () =>
+    (await there.stream.events()).some(({ type }) => type === "webhook.removed"),
+  );
+  assert.equal((await there.stored(delivery())).payload.verified, null);
+});
+
+test("a hook is answered whatever its processors do", async (t) => {
+  const asked = [];
+  const never = createServer((request) => asked.push(request)).listen(0, "127.0.0.1");
+  await once(never, "listening");
+  t.after(() => {
+    never.closeAllConnections();
+    never.close();
+  });
+  const source = await aSource(runtime, "github");
+  const target = { url: `http://127.0.0.1:${never.address().port}/` };
+  await source.stream.append({ type: "subscription.configured", payload: { slug: "slow", target, timeoutMs: 25_000 } });
+
+  const begun = Date.now();
+  for (let n = 0; n < 5; n += 1) assert.equal((await source.send(delivery())).status, 200);
+
+  assert.ok(Date.now() - begun < 10_000, "five of them before the first was processed");
+  await until("the processor was asked", () => asked.length > 0);
 });
 
 test("another configuration, and its removal, hold for the next hook", async () => {
