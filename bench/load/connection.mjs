@@ -51,6 +51,7 @@ export class Connection {
   /** @returns {Promise<Buffer>} the body; anything but a 200 is an error */
   send(bytes) {
     return new Promise((resolve, reject) => {
+      if (this.#socket.destroyed) throw new Error("the server has closed the connection");
       this.#waiting = { resolve, reject };
       this.#socket.write(bytes);
     });

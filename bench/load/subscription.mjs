@@ -15,11 +15,15 @@ export const settleUrl = (stream) => `/api/settle/bench/${stream}`;
 
 /** What the objects wrote, and how long they were busy: of servers that are watched. */
 export async function watch(url, work) {
-  const connection = await Connection.open(url);
-  const figures = async () => JSON.parse(await connection.get("/watched"));
+  // A connection for each look: an idle one is closed after a few seconds.
+  const figures = async () => {
+    const connection = await Connection.open(url);
+    const body = await connection.get("/watched");
+    connection.close();
+    return JSON.parse(body);
+  };
   const before = await figures();
   await work();
   const after = await figures();
-  connection.close();
   return Object.fromEntries(Object.entries(after).map(([key, value]) => [key, value - before[key]]));
 }
