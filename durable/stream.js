@@ -8,8 +8,12 @@ import { Database } from "./database.js";
 /** After a failed alarm it rings again, well before the platform gives up on it. */
 const ALARM_AGAIN_MS = 5_000;
 
-/** How long one alarm goes on with what is due before it lets the next one do it. */
+/** How long one alarm goes on with what is due, and with how many calls, before it lets the next one do it. */
 const ALARM_WORK_MS = 60_000;
+const ALARM_CALLS = 500;
+
+/** A platform lets one alarm call so many Workers. */
+const ALARM_PUSHES = 16;
 
 export class Stream extends DurableObject {
   #core = null;
@@ -120,16 +124,19 @@ export class Stream extends DurableObject {
       case "/append":
         return toResponse(await this.append(new Uint8Array(await request.arrayBuffer())));
       default:
-        return this.#connect();
+        return this.#connect(pathname.slice(1));
     }
   }
 
-  /** Opens the socket on which a front Worker follows this stream. It hibernates: an idle reader costs nothing. */
-  #connect() {
-    const hello = this.#ask((core) => core.hello(this.ctx.getWebSockets().length));
+  /**
+   * Opens the socket on which a front Worker follows this stream, or on which a worker waits for a lease. It hibernates:
+   * whoever is idle costs nothing. Each kind has a number of its own, so that neither locks out the other.
+   */
+  #connect(kind) {
+    const hello = this.#ask((core) => core.hello(this.ctx.getWebSockets(kind).length));
     if (hello === undefined) return new Response(null, { status: 503 });
     const [client, server] = Object.values(new WebSocketPair());
-    this.ctx.acceptWebSocket(server);
+    this.ctx.acceptWebSocket(server, [kind]);
     server.send(hello);
     this.#follow(true);
     return new Response(null, { status: 101, webSocket: client });
@@ -158,8 +165,10 @@ export class Stream extends DurableObject {
   /** Makes the calls that are owed. Each is put off before it is made, so a death in between loses none. */
   async #work() {
     const until = Date.now() + ALARM_WORK_MS;
-    while (Date.now() < until) {
-      if (this.#open().hasPushes(Date.now())) await this.#push();
+    let pushes = 0;
+    for (let calls = 0; calls < ALARM_CALLS && Date.now() < until; calls++) {
+      if (this.#open().hasPushes(Date.now())) pushes += await this.#push();
+      if (pushes >= ALARM_PUSHES) break;
       const next = this.#change((core, now, random) => core.nextCall(now, random));
       if (!next && !this.#open().hasPushes(Date.now())) break;
       if (!next) continue;
@@ -169,7 +178,7 @@ export class Stream extends DurableObject {
     }
   }
 
-  /** Hands the courier what is due to be pushed. It answers at once, and comes back to settle. */
+  /** Hands the courier what is due to be pushed, and says how much. It answers at once, and comes back to settle. */
   async #push() {
     const leases = this.#change((core, now, random) => core.takePushes(now, random));
     const deliver = async (lease) => {
@@ -181,6 +190,7 @@ export class Stream extends DurableObject {
       }
     };
     await Promise.all(leases.map(deliver));
+    return leases.length;
   }
 
   async #tell(to, message) {
@@ -265,7 +275,9 @@ export class Stream extends DurableObject {
 
   #publish(core) {
     for (let frame = core.takeFrame(); frame !== undefined; frame = core.takeFrame()) {
-      for (const socket of this.ctx.getWebSockets()) {
+      // Who waits for a lease needs to know no more than that something is due.
+      const isForAll = frame.startsWith("due ") || frame === "deleted";
+      for (const socket of this.ctx.getWebSockets(isForAll ? undefined : "follow")) {
         try {
           socket.send(frame);
         } catch {

@@ -75,7 +75,7 @@ function signed({ definition, sample }, url, secret) {
   if (stamp && !stamp.part) headers[stamp.header] = timestamp;
   const sorted = Object.entries(form ?? {}).sort(([a], [b]) => (a < b ? -1 : 1));
   const message = (verify.signed ?? "{body}").replace(/\{([^}]+)\}/g, (_, piece) => {
-    if (piece.startsWith("header:")) return headers[piece.slice("header:".length)] ?? "";
+    if (piece.startsWith("header:")) return headers[piece.slice("header:".length).split("|")[0]] ?? "";
     return { body, timestamp, url, form: sorted.flat().join("") }[piece];
   });
   const signature = `${verify.prefix ?? ""}${made(verify, secret, message)}`;

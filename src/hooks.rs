@@ -41,7 +41,8 @@ pub async fn receive(
     path: &StreamPath,
 ) -> Result<Response, Problem> {
     let hook = Hook {
-        here: Here::new(env, config, request.header("host").as_deref()),
+        // Who calls here is not known: what host they say they call teaches nothing.
+        here: Here::new(env, config, None),
         env,
         request,
         path,
@@ -50,8 +51,12 @@ pub async fn receive(
         may_create: access::may_create_by_hook(config, request.query.get("key")),
         slug: request.query.get("source").filter(|slug| is_slug(slug)),
     };
-    match body::read(request, limits::HOOK_LINE_BYTES).await? {
-        Body::Whole(bytes) => hook.receive(&bytes).await,
+    let source = hook.source().await?;
+    let config = source.as_ref().and_then(|source| source.config.as_ref());
+    let looks_inside = config.is_some_and(|config| config.definition.needs_body());
+    let held = if looks_inside { limits::HOOK_HELD_BYTES } else { limits::HOOK_LINE_BYTES };
+    match body::read(request, held).await? {
+        Body::Whole(bytes) => hook.receive(&bytes, source).await,
         Body::Larger(rest) => hook.receive_large(rest).await,
     }
 }
@@ -74,18 +79,17 @@ struct Hook<'a> {
 }
 
 impl Hook<'_> {
-    async fn receive(&self, bytes: &[u8]) -> Result<Response, Problem> {
-        let json: Option<Value> = serde_json::from_slice(bytes).ok();
+    async fn receive(&self, bytes: &[u8], mut source: Option<Source>) -> Result<Response, Problem> {
+        // Only a definition looks inside.
+        let json: Option<Value> = self.slug.and_then(|_| serde_json::from_slice(bytes).ok());
         let content_type = self.request.header("content-type").unwrap_or_default();
-        let form: Vec<(String, String)> = if content_type.starts_with("application/x-www-form-urlencoded") {
+        let form: Vec<(String, String)> = if hook::is_form(&content_type) {
             form_urlencoded::parse(bytes).into_owned().collect()
         } else {
             Vec::new()
         };
-        let multipart =
-            if content_type.starts_with("multipart/form-data") { fields_of(bytes, &content_type).await } else { None };
+        let multipart = if hook::is_multipart(&content_type) { fields_of(bytes, &content_type).await } else { None };
         let incoming = self.incoming(json.as_ref(), &form);
-        let mut source = self.source().await?;
         // The stream may know better what holds now, but not again and again.
         for _ in 0..4 {
             let understood = match source.as_ref().and_then(|source| source.config.clone()) {
@@ -98,16 +102,12 @@ impl Hook<'_> {
                 Err(answer) => return answer.into_response(JSON, &[]),
             };
             let answer = self.store(&kept, bytes.len(), source.as_ref(), understood.as_ref()).await?;
-            if answer.status >= 300 {
-                for kept in &kept {
-                    kept.forget(&self.stream).await?;
-                }
-            }
+            self.forget_unless_new(&kept, &answer).await?;
             if answer.status != STALE {
                 return reply(answer, understood.as_ref(), &incoming);
             }
             if let Some(slug) = self.slug {
-                source = Some(sources::retold(self.env, self.path, slug, &answer).await?);
+                source = Some(sources::retold(self.env, self.path, slug, &answer, self.may_create).await?);
             }
         }
         Err(changing())
@@ -122,7 +122,7 @@ impl Hook<'_> {
         }
         // Fresh, for it cannot be looked at a second time.
         let source = match self.slug {
-            Some(slug) => Some(sources::ask(self.env, self.path, slug).await?),
+            Some(slug) => Some(sources::ask(self.env, self.path, slug, self.may_create).await?),
             None => None,
         };
         let incoming = self.incoming(None, &[]);
@@ -157,16 +157,23 @@ impl Hook<'_> {
                 }
             };
         let verdict = understood.as_ref().map(|it| &it.verdict);
-        let details = Details { system: Some(SYSTEM), verdict, ..Details::default() };
+        let secret_names = understood.as_ref().map_or(&[][..], |it| &it.secret_names);
+        let details = Details { system: Some(SYSTEM), verdict, secret_names, ..Details::default() };
         let received = describe_stored(self.request, &stored, &details);
         let kept = [Kept { fragment: received.fragment, raw: Some(stored.id), attached: None, uploaded: true }];
         let answer = self.store(&kept, stored.size, source.as_ref(), understood.as_ref()).await?;
-        if answer.status >= 300 {
-            for kept in &kept {
+        self.forget_unless_new(&kept, &answer).await?;
+        if answer.status == STALE { Err(changing()) } else { reply(answer, understood.as_ref(), &incoming) }
+    }
+
+    /// Of what was refused, or is there already, the bytes are not needed.
+    async fn forget_unless_new(&self, kept: &[Kept], answer: &Answer) -> Result<(), Problem> {
+        if answer.status >= 300 || answer.header("tailrace-duplicate").is_some() {
+            for kept in kept {
                 kept.forget(&self.stream).await?;
             }
         }
-        if answer.status == STALE { Err(changing()) } else { reply(answer, understood.as_ref(), &incoming) }
+        Ok(())
     }
 
     fn incoming<'b>(&'b self, json: Option<&'b Value>, form: &'b [(String, String)]) -> Incoming<'b> {
@@ -182,7 +189,7 @@ impl Hook<'_> {
 
     async fn source(&self) -> Result<Option<Source>, Problem> {
         match self.slug {
-            Some(slug) => sources::find(self.env, self.path, slug).await.map(Some),
+            Some(slug) => sources::find(self.env, self.path, slug, self.may_create).await.map(Some),
             None => Ok(None),
         }
     }
@@ -195,10 +202,11 @@ impl Hook<'_> {
         form: Option<&str>,
     ) -> Result<Result<Vec<Kept>, Answer>, Problem> {
         let verdict = understood.map(|it| &it.verdict);
-        let details = Details { system: Some(SYSTEM), verdict, form, ..Details::default() };
+        let secret_names = understood.map_or(&[][..], |it| &it.secret_names);
+        let details = Details { system: Some(SYSTEM), verdict, form, secret_names, ..Details::default() };
         let events = understood.map_or(&[][..], |it| &it.cloud_events);
         let mut all = Vec::new();
-        for event in events.iter().take(limits::BATCH_EVENTS) {
+        for event in events {
             let metadata = serde_json::json!({"cloudEvent": event.attributes}).to_string();
             let body = event.body.as_deref().filter(|_| events.len() > 1);
             let details = Details { metadata: Some(&metadata), body, ..details };

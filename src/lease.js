@@ -6,7 +6,7 @@ import { connect, inbox } from "./live.js";
 const ASK_AGAIN_MS = 1_000;
 
 /** Streams below at which nothing is due any more are passed over, so many in one go. */
-const PICKS = 100;
+const PICKS = 20;
 
 /** Answers with what is due, within `wait` seconds. */
 export async function lease(env, path, slug, forMs, wait, below) {
@@ -29,9 +29,9 @@ export async function lease(env, path, slug, forMs, wait, below) {
       }
       if (found.response) return found.response;
       const left = until - Date.now();
-      if (left <= 0) return Front.nothingDue(found.answer);
+      if (left <= 0 || found.isTired) return Front.nothingDue(found.answer);
       if (socket === undefined) {
-        socket = (await connect(at(root))) ?? null;
+        socket = (await connect(at(root), "wait")) ?? null;
         // What came due in between is found by looking once more.
         if (socket) frames = inbox(socket);
         if (socket) continue;
@@ -47,7 +47,7 @@ export async function lease(env, path, slug, forMs, wait, below) {
 
 /** A lease of one stream: an answer, or when to ask again. */
 async function leaseOne(stream, slug, forMs) {
-  for (;;) {
+  for (let round = 0; round < ROUNDS; round++) {
     const answer = await stream.lease(`${slug}\n${forMs}`);
     if (answer.startsWith("204\n")) {
       const again = header(answer, "tailrace-again");
@@ -68,7 +68,14 @@ async function leaseOne(stream, slug, forMs) {
       delivery.free();
     }
   }
+  return { answer: NOTHING, again: Date.now(), isTired: true };
 }
+
+/** What an object answers when nothing is due. */
+const NOTHING = "204\n\n";
+
+/** So many stretches of events that do not match are passed over for one answer; then the worker asks again. */
+const ROUNDS = 50;
 
 /** A lease of any stream below: an answer, when to ask again, or where else to ask. */
 async function leaseBelow(at, root, path, slug, forMs) {

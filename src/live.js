@@ -46,9 +46,9 @@ export function readPage(stream, query) {
 }
 
 /** The object's socket; nothing when it has too many readers, or cannot be reached. */
-export async function connect(stream) {
+export async function connect(stream, kind = "follow") {
   try {
-    const { webSocket } = await stream.fetch("http://stream/follow", { headers: { upgrade: "websocket" } });
+    const { webSocket } = await stream.fetch(`http://stream/${kind}`, { headers: { upgrade: "websocket" } });
     return webSocket;
   } catch (error) {
     console.error("follow", error);

@@ -25,6 +25,8 @@ use crate::settle::{is_answer, said, writer_of};
 #[wasm_bindgen]
 pub struct Delivery {
     leased: Leased,
+    /// Secrets in the request: what the subscriber says may repeat them.
+    sent: Vec<String>,
 }
 
 /// A request to make.
@@ -57,6 +59,13 @@ impl Delivery {
         self.leased.condition.is_some()
     }
 
+    /// How many milliseconds a push may take.
+    #[must_use]
+    #[wasm_bindgen(getter, js_name = timeoutMs)]
+    pub fn timeout_ms(&self) -> f64 {
+        f64::from(self.leased.push.as_ref().map_or(0, |push| u32::try_from(push.timeout_ms).unwrap_or(u32::MAX)))
+    }
+
     /// What to settle when nothing matches.
     #[must_use]
     pub fn pass(&self, next: bool) -> String {
@@ -83,10 +92,10 @@ impl Delivery {
 
     /// The request to make: `[url, headers, body, milliseconds]`, or what to settle because it cannot be made.
     #[must_use]
-    pub fn request(&self, env: &JsValue, now: f64, next: bool) -> JsValue {
+    pub fn request(&mut self, env: &JsValue, now: f64, next: bool) -> JsValue {
         let config = Config::of(env);
         let here = Here::new(env, &config, None);
-        match outgoing(&self.leased, &config, &here, now) {
+        match outgoing(&self.leased, &config, &here, now, &mut self.sent) {
             Ok(Outgoing { url, headers, body, timeout_ms }) => {
                 let headers: Array = headers
                     .iter()
@@ -142,7 +151,9 @@ impl Delivery {
         if let Some(failed) = &mut said.failed {
             failed.status = Some(status);
             failed.ms = ms;
+            failed.error = self.without_secrets(&failed.error);
         }
+        said.refused = said.refused.map(|reason| self.without_secrets(&reason));
         to_text(&said)
     }
 }
@@ -160,7 +171,11 @@ impl Delivery {
             leased.first = offset(leased.events.first()).unwrap_or(leased.first);
             leased.last = offset(leased.events.last()).unwrap_or(leased.last);
         }
-        Ok(Self { leased })
+        Ok(Self { leased, sent: Vec::new() })
+    }
+
+    fn without_secrets(&self, text: &str) -> String {
+        self.sent.iter().filter(|it| !it.is_empty()).fold(text.to_owned(), |text, it| text.replace(it, "[secret]"))
     }
 
     /// A JSON object with any of a settle's fields is one; any other answer just says that all went well.
@@ -190,12 +205,19 @@ impl Delivery {
         }
     }
 
-    fn failed(&self, failure: Failed, next: bool) -> String {
+    fn failed(&self, mut failure: Failed, next: bool) -> String {
+        failure.error = self.without_secrets(&failure.error);
         to_text(&Said { lease: self.leased.lease.clone(), failed: Some(failure), next, ..Said::default() })
     }
 }
 
-fn outgoing(leased: &Leased, config: &Config, here: &Here, now: f64) -> Result<Outgoing, String> {
+fn outgoing(
+    leased: &Leased,
+    config: &Config,
+    here: &Here,
+    now: f64,
+    sent: &mut Vec<String>,
+) -> Result<Outgoing, String> {
     let push = leased.push.as_ref().ok_or("the subscription has no URL")?;
     let url = here.url(&push.url).ok_or("the target is no URL")?;
     // What was allowed when it was configured may not be any more.
@@ -203,7 +225,12 @@ fn outgoing(leased: &Leased, config: &Config, here: &Here, now: f64) -> Result<O
     let body = body_of(leased, push);
     let mut headers = Vec::with_capacity(push.headers.len() + 6);
     for (name, template) in &push.headers {
-        headers.push((name.clone(), secret::fill(template, |name| secret_for(here, name, &url.hostname))?));
+        let filled = secret::fill(template, |name| {
+            let value = secret_for(here, name, &url.hostname)?;
+            sent.push(value.clone());
+            Ok(value)
+        });
+        headers.push((name.clone(), filled?));
     }
     if !push.headers.iter().any(|(name, _)| name == "content-type") {
         headers.push(("content-type".to_owned(), JSON.to_owned()));
@@ -256,10 +283,13 @@ fn cause_of(leased: &Leased) -> Option<Cause> {
     Some(Cause { stream_path: leased.stream_path.clone(), offset: event.offset, hops, turns })
 }
 
+/// So much of what a subscriber says went wrong is kept; a secret in it is taken out before that.
+const ERROR_CHARS: usize = 1_000;
+
 /// The status and the beginning of what came with it.
 fn error_of(status: u16, body: &[u8]) -> String {
     let said = String::from_utf8_lossy(body);
-    let said = cut(said.trim(), 300);
+    let said = cut(said.trim(), ERROR_CHARS);
     if (300..400).contains(&status) {
         format!("HTTP {status}: redirects are not followed")
     } else if said.is_empty() {

@@ -4,7 +4,7 @@ use tailrace_durable::delivery::retry::Failed;
 use tailrace_durable::delivery::settle::Said;
 use tailrace_model::event::Writer;
 use tailrace_model::settle::Settle;
-use tailrace_model::{Problem, StreamPath, limits};
+use tailrace_model::{Problem, StreamPath, limits, types};
 use wasm_bindgen::JsValue;
 
 use crate::access::{Caller, Need};
@@ -42,8 +42,11 @@ pub async fn settle(
     match Settle::parse(text, path, Writer { by: Some(&by), import: false, deployment: &here }, true) {
         Ok(settle) => {
             // A token is for a path and all below, whatever the subscription may append to.
-            for to in settle.append.iter().filter_map(|answered| answered.to.as_deref()) {
-                caller.check(Need::Append, &StreamPath::from_decoded(to)?)?;
+            for answered in &settle.append {
+                if let Some(to) = &answered.to {
+                    let need = types::power_for(&answered.event_type).into();
+                    caller.check(need, &StreamPath::from_decoded(to)?)?;
+                }
             }
             stream.settle_lease(&said(settle, lease)).await?.into_response(JSON, &[])
         }

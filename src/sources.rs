@@ -34,19 +34,19 @@ pub struct Source {
 struct Told {
     version: String,
     config: Option<Webhook>,
-    #[serde(default)]
     above: bool,
+    born: bool,
 }
 
 /// How a source is configured, as far as it is known here; else the stream is asked.
 ///
 /// # Errors
 /// [`Problem`]
-pub async fn find(env: &JsValue, path: &StreamPath, slug: &str) -> Result<Source, Problem> {
+pub async fn find(env: &JsValue, path: &StreamPath, slug: &str, may_create: bool) -> Result<Source, Problem> {
     let known = KNOWN.with_borrow(|known| known.get(&(path.to_string(), slug.to_owned())).cloned());
     match known {
         Some(source) => Ok(source),
-        None => ask(env, path, slug).await,
+        None => ask(env, path, slug, may_create).await,
     }
 }
 
@@ -54,10 +54,14 @@ pub async fn find(env: &JsValue, path: &StreamPath, slug: &str) -> Result<Source
 ///
 /// # Errors
 /// [`Problem`]
-pub async fn ask(env: &JsValue, path: &StreamPath, slug: &str) -> Result<Source, Problem> {
+pub async fn ask(env: &JsValue, path: &StreamPath, slug: &str, may_create: bool) -> Result<Source, Problem> {
     let told = told(&Stream::at(env, path)?.hook_config(slug).await?)?;
     if !told.above {
         return Ok(keep(path, slug, told));
+    }
+    if !told.born && !may_create {
+        // It will be refused, whatever holds.
+        return Ok(Source { version: told.version, config: None });
     }
     // It is not born, or has not heard yet what holds for it.
     let mut above = path.parent();
@@ -77,9 +81,15 @@ pub async fn ask(env: &JsValue, path: &StreamPath, slug: &str) -> Result<Source,
 ///
 /// # Errors
 /// [`Problem::Internal`]
-pub async fn retold(env: &JsValue, path: &StreamPath, slug: &str, answer: &Answer) -> Result<Source, Problem> {
+pub async fn retold(
+    env: &JsValue,
+    path: &StreamPath,
+    slug: &str,
+    answer: &Answer,
+    may_create: bool,
+) -> Result<Source, Problem> {
     let told = told(answer)?;
-    if told.above { ask(env, path, slug).await } else { Ok(keep(path, slug, told)) }
+    if told.above { ask(env, path, slug, may_create).await } else { Ok(keep(path, slug, told)) }
 }
 
 fn keep(path: &StreamPath, slug: &str, told: Told) -> Source {

@@ -69,7 +69,7 @@ pub fn hook<S: Sql>(stream: &mut Stream<S>, now: Moment, text: &str) -> Done<S> 
     let mut words = head.split('\t');
     let (may_create, size) = words.next().zip(words.next()).ok_or_else(bad)?;
     let (source, version) = words.next().zip(words.next()).unwrap_or_default();
-    if !source.is_empty() && version != hooks::version(stream, source) {
+    if !source.is_empty() && version != hooks::version(stream, source)? {
         return Ok(only(Answer { status: hooks::STALE, ..hooks::config_answer(stream, source)? }));
     }
     may_receive(stream, may_create == "1")?;
@@ -91,8 +91,11 @@ pub fn hook<S: Sql>(stream: &mut Stream<S>, now: Moment, text: &str) -> Done<S> 
             },
             frames: frames(stream, [Some(&committed)]),
         }),
-        Received::Parked { paused, .. } => {
+        Received::Parked { paused, is_new } => {
             let mut answer = Answer::ok(r#"{"parked":true}"#);
+            if !is_new {
+                answer = answer.with("tailrace-duplicate", "true");
+            }
             answer.status = 202;
             Ok(Outcome { answer, frames: frames(stream, [paused.as_ref()]) })
         }

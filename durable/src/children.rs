@@ -73,7 +73,8 @@ pub fn hear<S: Sql>(
         }
         Message::Due { slug, path, mark, at } => {
             let gone = stream.life.is_none();
-            if !gone {
+            let is_known = stream.life.as_ref().is_some_and(|life| life.state.subscriptions.contains_key(slug));
+            if is_known {
                 delivery::below::hear(stream, slug, path, mark, *at)?;
             }
             Ok((Reply { gone, ..Reply::default() }, None))
@@ -203,10 +204,13 @@ pub(crate) fn take_over<S: Sql>(
     let Some(born) = identity.map(|identity| identity.created_at) else { return Ok(None) };
     let control = Control::read(&from.event_type, &from.payload);
     let Some(subject) = control.and_then(|control| control.subject()) else { return Ok(None) };
+    if is_older_than_own(stream, &subject, from.root.created_at)? {
+        return Ok(None);
+    }
     let subject = keys::system(&format!("inherited:{}:{}:{subject}", from.path, from.generation));
-    // Of one length, so that keys sort as offsets do; `;` comes right behind `:`.
-    let key = format!("{subject}:{:020}", from.offset);
-    if keys::any_between(&stream.sql, &key, &format!("{subject};"))? {
+    // Of one length, so that keys sort as offsets do; no slug has a `/`, and `0` comes right behind it.
+    let key = format!("{subject}/{:020}", from.offset);
+    if keys::any_between(&stream.sql, &key, &format!("{subject}0"))? {
         return Ok(None);
     }
     let mut system = json!({"by": "inherited", "from": from.path, "root": from.root});
@@ -229,6 +233,21 @@ pub(crate) fn take_over<S: Sql>(
         }
         Err(failure) => Err(failure),
     }
+}
+
+/// Whether this stream itself was told something on the subject after `at`: its own word is the newer one.
+fn is_older_than_own<S: Sql>(stream: &Stream<S>, subject: &str, at: Millis) -> Result<bool, Failure> {
+    let Some(life) = stream.life.as_ref() else { return Ok(false) };
+    let offset = match subject.split_once(':') {
+        Some(("subscription", slug)) => life.state.subscriptions.get(slug).map(|it| it.offset),
+        Some(("schedule", slug)) => life.state.schedules.get(slug).map(|it| it.offset),
+        Some(("webhook", slug)) => life.state.hooks.get(slug).map(|it| it.offset),
+        _ => None,
+    };
+    let Some(stored) = offset.map(|offset| stream.event_at(offset)).transpose()?.flatten() else { return Ok(false) };
+    let event = StoredEvent::parse(&stored.line).map_err(|error| Failure::Storage(error.to_string()))?;
+    let above = event.metadata.and_then(|raw| serde_json::from_str::<Metadata>(raw.get()).ok());
+    Ok(stored.at > at && above.is_none_or(|it| it.tailrace.root.is_none()))
 }
 
 /// A child has a control event.

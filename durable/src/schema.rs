@@ -48,7 +48,7 @@ const SCHEDULES: &str = "CREATE TABLE IF NOT EXISTS schedules (
 /// Outlives a deletion: what was settled lands.
 const OUTBOX: &str = "CREATE TABLE IF NOT EXISTS outbox (
     id INTEGER PRIMARY KEY AUTOINCREMENT, target TEXT NOT NULL, due INTEGER, attempt INTEGER NOT NULL,
-    slug TEXT NOT NULL, event TEXT NOT NULL)";
+    slug TEXT NOT NULL, event TEXT NOT NULL, fragment TEXT NOT NULL)";
 
 /// Streams below that have something due for a subscription that holds for them too.
 const BELOW: &str = "CREATE TABLE IF NOT EXISTS below (

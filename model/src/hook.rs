@@ -66,6 +66,8 @@ pub struct Details<'a> {
     pub verdict: Option<&'a Verdict>,
     /// The fields of a form that only the platform can read, as JSON text.
     pub form: Option<&'a str>,
+    /// Names of headers and parameters, in lower case, that carry a secret of this source.
+    pub secret_names: &'a [String],
     /// The part of the body that this event is about, as JSON text, when the request carries several.
     pub body: Option<&'a str>,
 }
@@ -176,7 +178,7 @@ fn encode(bytes: &[u8], content_type: Option<&str>) -> Encoded {
         return Encoded { encoding: "json", body, form: None, unpacked: None, exact };
     }
     let mut encoded = plain("text", json::quoted(text));
-    if content_type.is_some_and(|it| it.starts_with("application/x-www-form-urlencoded")) {
+    if content_type.is_some_and(is_form) {
         encoded.encoding = "form";
         encoded.form = Some(form_to_json(text));
         let payload = form_urlencoded::parse(text.as_bytes()).find(|(name, _)| name == "payload");
@@ -184,6 +186,27 @@ fn encode(bytes: &[u8], content_type: Option<&str>) -> Encoded {
             payload.filter(|(_, value)| value.starts_with(['{', '['])).and_then(|(_, value)| as_json(&value));
     }
     encoded
+}
+
+/// Whether a content type is that of a form in the notation of URLs. Names of types know no case (RFC 9110, section 8.3.1).
+#[must_use]
+pub fn is_form(content_type: &str) -> bool {
+    is_type(content_type, "application/x-www-form-urlencoded")
+}
+
+/// Whether a content type is that of a form in several parts.
+#[must_use]
+pub fn is_multipart(content_type: &str) -> bool {
+    is_type(content_type, "multipart/form-data")
+}
+
+fn is_type(content_type: &str, name: &str) -> bool {
+    content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(name)
+}
+
+/// What of an attribute, by its name, may stand in the log.
+pub(crate) fn redacted<'a>(name: &str, value: &'a str) -> &'a str {
+    if is_secret_header(name) { REDACTED } else { value }
 }
 
 /// The body on one line, if it is JSON that every reader will take: its line nests two levels deeper than itself.
@@ -231,8 +254,8 @@ fn fragment(request: &Request, size: usize, sha256: &str, body: &Encoded, detail
         payload,
         "\"method\":{},\"url\":{},\"headers\":{},\"contentType\":{},\"encoding\":\"{}\"",
         json::quoted(request.method),
-        json::quoted(&redact_url(request.url)),
-        headers_to_json(request.headers),
+        json::quoted(&redact_url(request.url, details.secret_names)),
+        headers_to_json(request.headers, details.secret_names),
         content_type(request).map_or_else(|| "null".to_owned(), json::quoted),
         body.encoding,
     );
@@ -267,12 +290,13 @@ fn content_type<'a>(request: &Request<'a>) -> Option<&'a str> {
     request.headers.iter().find(|(name, _)| name == "content-type").map(|(_, value)| value.as_str())
 }
 
-fn headers_to_json(headers: &[(String, String)]) -> String {
+fn headers_to_json(headers: &[(String, String)], secret: &[String]) -> String {
     let members: Vec<String> = headers
         .iter()
         .map(|(name, value)| {
             // Some headers repeat the URL of the request, and what is secret in it.
-            let value = if is_secret_header(name) { REDACTED.to_owned() } else { redact_url(value) };
+            let is_secret = is_secret_header(name) || secret.iter().any(|it| it == name);
+            let value = if is_secret { REDACTED.to_owned() } else { redact_url(value, secret) };
             format!("{}:{}", json::quoted(name), json::quoted(&value))
         })
         .collect();
@@ -297,13 +321,13 @@ fn is_secret_name(name: &str) -> bool {
 }
 
 /// The URL without user information and without the parameters that are secrets.
-fn redact_url(url: &str) -> String {
+fn redact_url(url: &str, secret: &[String]) -> String {
     let Some((base, query)) = url.split_once('?') else { return url.to_owned() };
     let (query, _) = query.split_once('#').unwrap_or((query, ""));
     let is_kept = |pair: &&str| {
         let name =
             form_urlencoded::parse(pair.as_bytes()).next().map(|(name, _)| name.into_owned()).unwrap_or_default();
-        !is_secret_name(&name)
+        !is_secret_name(&name) && !secret.contains(&name.to_ascii_lowercase())
     };
     let kept: Vec<&str> = query.split('&').filter(is_kept).collect();
     if kept.is_empty() { base.to_owned() } else { format!("{base}?{}", kept.join("&")) }

@@ -117,3 +117,7 @@ pub const CURSOR_SAVED_EVERY: u64 = 1_000;
 pub const WEBHOOKS: usize = 100;
 /// Bytes of what configures a source of hooks.
 pub const WEBHOOK_BYTES: usize = 16 * KIB;
+/// A text made of a template is filled until it has so many bytes.
+pub const FILLED_BYTES: usize = 16 * KIB;
+/// The body of a hook that is held because its source's definition looks into it.
+pub const HOOK_HELD_BYTES: usize = MIB;

@@ -67,6 +67,8 @@ impl Settle {
             match name.as_str() {
                 "state" => settle.state = Some(state_from(value.get())?),
                 "lease" | "upTo" | "append" | "error" | "extend" if is_null => {}
+                // Some say so of every answer.
+                "error" if matches!(value.get(), "false" | "0" | "\"\"") => {}
                 "lease" => settle.lease = Some(text_from("lease", value)?),
                 "upTo" => settle.up_to = Some(number_from("upTo", value, 0, 1 << 53)?),
                 "extend" => settle.extend = Some(number_from("extend", value, 1, limits::LEASE_SECONDS_MAX)?),
@@ -143,6 +145,9 @@ fn answered_from(text: &str, index: usize, here: &StreamPath, writer: Writer) ->
             ) => at(&field, detail),
             Rejected::Refused(problem) => problem,
         })?;
+    if event.fragment.len() > limits::EVENT_BYTES {
+        return Err(Problem::TooLarge { what: "an event in bytes", limit: limits::EVENT_BYTES });
+    }
     let cause = event.cause.map(|cause| (cause.stream_path.map(|path| path.to_string()), cause.offset));
     Ok(Answered { to, event_type: event.event_type, key: event.key, cause, fragment: event.fragment })
 }

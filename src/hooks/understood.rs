@@ -3,12 +3,12 @@
 use js_sys::Uint8Array;
 use serde_json::Value;
 use tailrace_durable::keys;
-use tailrace_model::Problem;
 use tailrace_model::control::{Webhook, webhook};
 use tailrace_model::webhook::cloudevents::{self, CloudEvent};
 use tailrace_model::webhook::definition::{Filled, Handshake};
 use tailrace_model::webhook::verify::{Key, Outcome, PublicKeyCheck};
 use tailrace_model::webhook::{Definition, Incoming, Reply, Verdict};
+use tailrace_model::{Problem, limits};
 use wasm_bindgen_futures::JsFuture;
 
 use crate::access;
@@ -29,6 +29,8 @@ pub struct Understood {
     secret: Option<Vec<u8>>,
     /// The events in it, when it carries `CloudEvent`s.
     pub cloud_events: Vec<CloudEvent>,
+    /// The names of headers and parameters that carry a secret itself.
+    pub secret_names: Vec<String>,
     slug: String,
 }
 
@@ -52,7 +54,9 @@ impl Understood {
         };
         may_be_kept(definition, &verdict)?;
         let mut understood = Self::told(config, incoming, verdict, handshake.is_some());
-        understood.secret = keys.first().map(|key| key.value.clone().into_bytes());
+        // Made for nobody else: with our HMAC of a text of their choice they could sign anything.
+        let signed_by = |key: &&Key| understood.verdict.key.as_ref() == Some(&key.name);
+        understood.secret = keys.iter().find(signed_by).map(|key| key.value.clone().into_bytes());
         if let Some(handshake) = handshake {
             // What a stranger asks is kept, but not answered.
             understood.handshake = Some(match understood.verdict.verified {
@@ -60,9 +64,13 @@ impl Understood {
                 _ => handshake.reply.fill(incoming, understood.secret.as_deref(), None),
             });
         } else if definition.cloud_events
+            && understood.verdict.verified != Some(false)
             && let Ok(text) = std::str::from_utf8(bytes)
         {
             understood.cloud_events = cloudevents::read(incoming, text);
+            if understood.cloud_events.len() > limits::BATCH_EVENTS {
+                return Err(Problem::TooLarge { what: "events in a batch", limit: limits::BATCH_EVENTS });
+            }
         }
         Ok(understood)
     }
@@ -87,6 +95,7 @@ impl Understood {
             reply: config.definition.reply.clone(),
             secret: None,
             cloud_events: Vec::new(),
+            secret_names: config.definition.secret_names(),
             slug: config.slug.clone(),
         }
     }
@@ -95,7 +104,6 @@ impl Understood {
     #[must_use]
     pub fn key(&self, index: usize) -> Option<String> {
         match self.cloud_events.get(index) {
-            Some(_) if self.verdict.verified == Some(false) => None,
             Some(event) => Some(keys::system(&format!("hook:{}:{}", self.slug, event.key))),
             None => self.key.clone(),
         }

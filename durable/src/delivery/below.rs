@@ -35,7 +35,7 @@ pub(crate) fn tell<S: Sql>(stream: &mut Stream<S>, now: Moment) -> Result<(), Fa
     for (slug, delivery) in &mut life.deliveries {
         let Some(subscribed) = life.state.subscriptions.get(slug).filter(|it| it.config.is_pulled()) else { continue };
         let is_paused = life.state.paused.is_some() && !subscribed.config.while_paused;
-        let is_due = delivery.pending && delivery.progress.lease.is_none() && delivery.tentative.is_none();
+        let is_due = delivery.pending && delivery.lease().is_none_or(|lease| lease.expires <= now.at);
         if delivery.told || !is_due || is_paused || subscribed.halted.is_some() {
             continue;
         }

@@ -12,7 +12,7 @@ use super::progress::{Lease, save, state_of};
 use super::{Delivery, may_deliver, retry};
 use crate::Failure;
 use crate::log::lines_with_types;
-use crate::sql::Sql;
+use crate::sql::{Row, Sql};
 use crate::stream::{Moment, Stream};
 
 /// Milliseconds that a lease of the courier lasts longer than the push may take.
@@ -195,9 +195,9 @@ pub(super) fn next_offset<S: Sql>(stream: &Stream<S>, slug: &str) -> Result<Opti
     }
     let mut after = delivery.progress.cursor;
     while after < life.head {
-        let (found, seen) = matching(&stream.sql, delivery, after, life.head, 1, &mut |_| true)?;
-        if let Some((offset, _)) = found.first() {
-            return Ok(Some(*offset));
+        let (found, seen) = first_match(&stream.sql, delivery, after, life.head)?;
+        if found.is_some() {
+            return Ok(found);
         }
         after = seen;
     }
@@ -212,8 +212,8 @@ pub(super) fn look_ahead<S: Sql>(stream: &mut Stream<S>, slug: &str) -> Result<(
     if delivery.lease().is_some() || delivery.progress.range.is_some() {
         return Ok(());
     }
-    let (found, seen) = matching(&stream.sql, delivery, delivery.progress.cursor, head, 1, &mut |_| true)?;
-    if found.is_empty() {
+    let (found, seen) = first_match(&stream.sql, delivery, delivery.progress.cursor, head)?;
+    if found.is_none() {
         delivery.progress.cursor = seen;
         delivery.pending = seen < head;
         delivery.told &= delivery.pending;
@@ -328,6 +328,38 @@ fn is_imported(line: &str) -> bool {
     metadata.and_then(|it| it.tailrace).is_some_and(|it| it.origin.is_some())
 }
 
+/// The offset of the next event behind `after` that matches by type, and up to where was looked. A row in which all match
+/// is not looked into: it may be long.
+fn first_match<S: Sql>(sql: &S, delivery: &Delivery, after: u64, until: u64) -> Result<(Option<u64>, u64), Failure> {
+    let (mut seen, mut scanned) = (after, 0);
+    while seen < until && scanned < limits::PAGE_SCAN_ROWS {
+        let heads = heads(sql, seen, if scanned == 0 { 4 } else { SCAN_ROWS })?;
+        if heads.is_empty() {
+            break;
+        }
+        scanned += heads.len() as u64;
+        for head in &heads {
+            let (last, first) = (head.number(0), head.number(0) + 1 - head.number(1));
+            let matches = |event_type: &str| delivery.matches(event_type);
+            if head.text(2).split('\n').all(matches) {
+                return Ok((Some(first.max(seen + 1)), seen));
+            }
+            if head.text(2).split('\n').any(matches) {
+                let (found, seen) = matching(sql, delivery, seen, last.min(until), 1, &mut |_| true)?;
+                if let Some((offset, _)) = found.first() {
+                    return Ok((Some(*offset), seen));
+                }
+            }
+            seen = last.min(until);
+        }
+    }
+    Ok((None, seen))
+}
+
+fn heads<S: Sql>(sql: &S, after: u64, rows: u64) -> Result<Vec<Row>, Failure> {
+    sql.run("SELECT last, count, types FROM log WHERE last > ? ORDER BY last LIMIT ?", &[after.into(), rows.into()])
+}
+
 /// The next events behind `after`, up to `until`, that match by type: at most `count`, and only as long as `take` says so.
 /// Also up to where was looked.
 fn matching<S: Sql>(
@@ -342,10 +374,7 @@ fn matching<S: Sql>(
     let (mut seen, mut scanned) = (after, 0);
     while seen < until && scanned < limits::PAGE_SCAN_ROWS {
         let rows = SCAN_ROWS.min(count.max(8));
-        let heads = sql.run(
-            "SELECT last, count, types FROM log WHERE last > ? ORDER BY last LIMIT ?",
-            &[seen.into(), rows.into()],
-        )?;
+        let heads = heads(sql, seen, rows)?;
         if heads.is_empty() {
             break;
         }

@@ -55,7 +55,8 @@ pub(super) fn failed<S: Sql>(
     since: Option<Millis>,
 ) -> Result<(), Failure> {
     let Some(delivery) = stream.life.as_mut().and_then(|life| life.deliveries.get_mut(slug)) else { return Ok(()) };
-    delivery.progress.attempt += 1;
+    // A worker that vanished says nothing about the events.
+    delivery.progress.attempt += u32::from(since.is_some());
     delivery.progress.lease = None;
     delivery.record(Attempt {
         at: now.at,

@@ -2,12 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tailrace_model::Problem;
 use tailrace_model::cause::{Cause, Origin};
 use tailrace_model::limits;
 use tailrace_model::settle::Answered;
-use tailrace_model::types;
+use tailrace_model::types::{self, Power};
+use tailrace_model::{Problem, StreamPath};
 
+use super::Delivery;
 use super::lease::{self, Wish, look_ahead, slug_of};
 use super::outbox::{self, Outgoing};
 use super::progress::{Attempt, LastSettle, Lease, save, save_with_state};
@@ -63,7 +64,10 @@ pub struct Settled {
 pub fn settle<S: Sql>(stream: &mut Stream<S>, now: Moment, said: &Said) -> Result<Settled, Failure> {
     let slug = slug_of(&said.lease).to_owned();
     let mut settled = match found(stream, &slug, said)? {
-        Found::Repeated(answer) => return Ok(Settled { answer: Ok(answer), committed: None, next: None }),
+        Found::Repeated(answer) => {
+            keep_longer(stream, now, &slug, said)?;
+            return Ok(Settled { answer: Ok(answer), committed: None, next: None });
+        }
         Found::Lease(lease) => apply(stream, now, &slug, &lease, said)?,
     };
     look_ahead(stream, &slug)?;
@@ -77,6 +81,15 @@ pub fn settle<S: Sql>(stream: &mut Stream<S>, now: Moment, said: &Said) -> Resul
 enum Found {
     Lease(Lease),
     Repeated(String),
+}
+
+/// Said again and again it may be to hold on to the rest.
+fn keep_longer<S: Sql>(stream: &mut Stream<S>, now: Moment, slug: &str, said: &Said) -> Result<(), Failure> {
+    let Some(seconds) = said.extend else { return Ok(()) };
+    let Some(delivery) = stream.life.as_mut().and_then(|life| life.deliveries.get_mut(slug)) else { return Ok(()) };
+    let Some(lease) = delivery.progress.lease.as_mut().filter(|lease| lease.id == said.lease) else { return Ok(()) };
+    lease.expires = now.at + i64::try_from(seconds).unwrap_or(0) * 1_000;
+    save(&stream.sql, slug, delivery)
 }
 
 fn found<S: Sql>(stream: &Stream<S>, slug: &str, said: &Said) -> Result<Found, Failure> {
@@ -110,7 +123,9 @@ fn apply<S: Sql>(
     }
     if let Some(failure) = &said.failed {
         let answer = json!({"cursor": cursor(stream, slug), "failed": true}).to_string();
-        remember(stream, slug, lease, lease.first - 1, said, &answer);
+        if let Some(delivery) = stream.life.as_mut().and_then(|life| life.deliveries.get_mut(slug)) {
+            remember(delivery, lease, lease.first - 1, said, &answer);
+        }
         retry::failed(stream, now, slug, lease, failure, Some(now.at))?;
         return Ok(done(Ok(answer)));
     }
@@ -185,9 +200,16 @@ fn append_here<S: Sql>(
             let detail = format!("the subscription {slug} is not granted to append {}", answered.event_type);
             return Err(Problem::Forbidden { detail }.into());
         }
+        // Who may configure a stream may configure those below it, and no other.
+        let to = answered.to.as_deref().map(StreamPath::from_decoded).transpose()?;
+        let is_plain = types::power_for(&answered.event_type) == Power::Append;
+        if to.is_some_and(|to| !is_plain && !to.is_at_or_below(stream.path())) {
+            let detail = format!("{} goes to this stream and those below only", answered.event_type);
+            return Err(Problem::Forbidden { detail }.into());
+        }
     }
     let mut reader = Reader::default();
-    let chain = resolve(stream, &mut reader, Some(&Origin::Here(up_to)))?.map_or((0, 0), |it| (it.hops, it.turns));
+    let chain = chain_of(stream, &mut reader, up_to)?;
     let entry = |answered: &Answered| Entry {
         event_type: answered.event_type.clone(),
         key: answered.key.as_deref().map(keys::client),
@@ -227,9 +249,11 @@ fn send_elsewhere<S: Sql>(
             Some((None, offset)) => (stream.path().to_string(), *offset),
             None => (stream.path().to_string(), up_to),
         };
-        let near = if path == stream.path().as_str() { offset } else { up_to };
-        let chain = resolve(stream, &mut reader, Some(&Origin::Here(near)))?.map_or((0, 0), |it| (it.hops, it.turns));
-        let cause = Cause { stream_path: path, offset, hops: chain.0.saturating_add(1), turns: chain.1 };
+        // A cause that is named makes the chain no shorter than it is.
+        let delivered = chain_of(stream, &mut reader, up_to)?;
+        let named = if path == stream.path().as_str() { chain_of(stream, &mut reader, offset)? } else { delivered };
+        let (hops, turns) = (delivered.0.max(named.0), delivered.1.max(named.1));
+        let cause = Cause { stream_path: path, offset, hops: hops.saturating_add(1), turns };
         let key = answered
             .key
             .as_deref()
@@ -244,6 +268,12 @@ fn send_elsewhere<S: Sql>(
         outbox::owe(stream, now, to, &outgoing)?;
     }
     Ok(())
+}
+
+/// Hops and turns of the chain up to an event of this stream.
+fn chain_of<S: Sql>(stream: &Stream<S>, reader: &mut Reader, offset: u64) -> Result<(u32, u32), Failure> {
+    let cause = resolve(stream, reader, Some(&Origin::Here(offset)))?;
+    Ok(cause.map_or((0, 0), |cause| (cause.hops, cause.turns)))
 }
 
 /// The cursor moves and the state changes.
@@ -261,8 +291,10 @@ fn advance<S: Sql>(
     if is_progress {
         record(stream, now, slug, lease, said, None);
     }
-    let Some(delivery) = stream.life.as_mut().and_then(|life| life.deliveries.get_mut(slug)) else {
-        return Err(Problem::LeaseLost.into());
+    let delivery = stream.life.as_mut().and_then(|life| life.deliveries.get_mut(slug));
+    let Some(delivery) = delivery.filter(|it| it.lease().is_some_and(|held| held.id == lease.id)) else {
+        // What it appended ended or changed the subscription itself: what holds now is none of this lease's business.
+        return Ok(json!({"cursor": up_to, "offsets": offsets}).to_string());
     };
     let rest = said.extend.filter(|_| up_to < lease.last);
     let progress = &mut delivery.progress;
@@ -282,11 +314,8 @@ fn advance<S: Sql>(
     }
     let answer = json!({"cursor": progress.cursor, "offsets": offsets}).to_string();
     if is_progress || rest.is_none() {
-        remember(stream, slug, lease, up_to, said, &answer);
+        remember(delivery, lease, up_to, said, &answer);
     }
-    let Some(delivery) = stream.life.as_mut().and_then(|life| life.deliveries.get_mut(slug)) else {
-        return Err(Problem::LeaseLost.into());
-    };
     match said.state.as_deref() {
         Some(state) => save_with_state(&stream.sql, slug, delivery, (state != "null").then_some(state))?,
         None => save(&stream.sql, slug, delivery)?,
@@ -295,16 +324,14 @@ fn advance<S: Sql>(
 }
 
 /// Keeps how a settle was answered, for when it is said once more. Whoever calls it writes the row.
-fn remember<S: Sql>(stream: &mut Stream<S>, slug: &str, lease: &Lease, up_to: u64, said: &Said, answer: &str) {
-    if let Some(delivery) = stream.life.as_mut().and_then(|life| life.deliveries.get_mut(slug)) {
-        delivery.progress.last = Some(LastSettle {
-            lease: lease.id.clone(),
-            asked: said.up_to,
-            up_to,
-            failed: said.failed.is_some(),
-            answer: answer.to_owned(),
-        });
-    }
+fn remember(delivery: &mut Delivery, lease: &Lease, up_to: u64, said: &Said, answer: &str) {
+    delivery.progress.last = Some(LastSettle {
+        lease: lease.id.clone(),
+        asked: said.up_to,
+        up_to,
+        failed: said.failed.is_some(),
+        answer: answer.to_owned(),
+    });
 }
 
 fn record<S: Sql>(stream: &mut Stream<S>, now: Moment, slug: &str, lease: &Lease, said: &Said, error: Option<&str>) {

@@ -37,20 +37,20 @@ impl Webhook {
         };
         if let Some(verify) = fields.take("verify") {
             let whole = merged(definition.verify.as_ref().map(|it| serde_json::json!(it)), verify);
-            definition.verify = Some(read("verify", whole)?);
+            definition.verify = Some(read("verify", &whole)?);
         }
         if let Some(handshake) = fields.take("handshake") {
             let list = if handshake.is_object() { Value::Array(vec![handshake]) } else { handshake };
-            definition.handshake = read("handshake", list)?;
+            definition.handshake = read("handshake", &list)?;
         }
         if let Some(idempotency) = fields.take("idempotency") {
-            definition.idempotency = Some(read("idempotency", idempotency)?);
+            definition.idempotency = Some(read("idempotency", &idempotency)?);
         }
         if let Some(reply) = fields.take("reply") {
-            definition.reply = Some(read("reply", reply)?);
+            definition.reply = Some(read("reply", &reply)?);
         }
         if let Some(reject) = fields.take("reject") {
-            definition.reject = read("reject", reject)?;
+            definition.reject = read("reject", &reject)?;
         }
         let webhook = Self { slug, preset, definition, children: fields.flag("children")? };
         webhook.definition.check().map_err(|(field, detail)| invalid(field, detail))?;
@@ -106,6 +106,7 @@ fn merged(preset: Option<Value>, given: Value) -> Value {
     }
 }
 
-fn read<T: for<'de> Deserialize<'de>>(field: &str, value: Value) -> Result<T, Problem> {
-    serde_json::from_value(value).map_err(|error| invalid(field, error.to_string()))
+fn read<T: for<'de> Deserialize<'de>>(field: &str, value: &Value) -> Result<T, Problem> {
+    // By its text, as it is read everywhere else.
+    serde_json::from_str(&value.to_string()).map_err(|error| invalid(field, error.to_string()))
 }

@@ -7,6 +7,8 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::place::Incoming;
+use crate::hook::{hex_sha256, redacted};
+use crate::limits;
 
 /// One `CloudEvent` of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +38,7 @@ fn binary(request: &Incoming) -> Option<Vec<CloudEvent>> {
     let mut attributes = Map::new();
     for (name, value) in request.headers {
         if let Some(name) = name.strip_prefix("ce-") {
-            let value = percent_decode_str(value).decode_utf8_lossy().into_owned();
+            let value = percent_decode_str(redacted(name, value)).decode_utf8_lossy().into_owned();
             attributes.insert(name.to_owned(), Value::String(value));
         }
     }
@@ -63,5 +65,8 @@ fn key(attributes: &Map<String, Value>) -> Option<String> {
     let text = |name: &str| attributes.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     text("specversion")?;
     text("type")?;
-    Some(format!("{} {}", text("source")?, text("id")?))
+    let (source, id) = (text("source")?, text("id")?);
+    // With its length, so that no two pairs make the same key.
+    let key = format!("{}:{source}{id}", source.len());
+    Some(if key.len() > limits::KEY_CHARS { hex_sha256(key.as_bytes()) } else { key })
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::place::{Incoming, Place, fill, named};
-use super::verify::{Verify, hmac_hex};
+use super::verify::{Scheme, Verify, hmac_hex};
 use crate::limits;
 
 /// How requests of one source are understood.
@@ -130,6 +130,27 @@ impl Definition {
         verify.chain(self.handshake.iter().flat_map(|it| &it.secrets)).map(String::as_str)
     }
 
+    /// Whether it looks into the body, so that the body must be held.
+    #[must_use]
+    pub fn needs_body(&self) -> bool {
+        let in_body = |place: &Option<Place>| place.as_ref().is_some_and(Place::is_in_body);
+        let by_verify = self.verify.as_ref().is_some_and(|verify| {
+            verify.signature.is_in_body()
+                || verify.signed.contains("{form}")
+                || matches!(verify.scheme, Scheme::Ed25519 | Scheme::EcdsaP256)
+        });
+        self.cloud_events || by_verify || in_body(&self.idempotency)
+    }
+
+    /// The names of headers and parameters that carry a secret itself.
+    #[must_use]
+    pub fn secret_names(&self) -> Vec<String> {
+        let token =
+            self.verify.as_ref().filter(|verify| verify.scheme == Scheme::Token).map(|verify| &verify.signature);
+        let handshakes = self.handshake.iter().filter_map(|handshake| handshake.token.as_ref());
+        token.into_iter().chain(handshakes).flat_map(Place::names).collect()
+    }
+
     /// What names a delivery.
     #[must_use]
     pub fn delivery_id(&self, request: &Incoming) -> Option<String> {
@@ -156,6 +177,12 @@ impl Definition {
                 token.check().map_err(|detail| ("handshake", detail))?;
             }
             handshake.reply.check().map_err(|detail| ("handshake", detail))?;
+            if handshake.verified && self.verify.is_none() {
+                return Err(("handshake", "verified needs a way to verify".to_owned()));
+            }
+            if !handshake.verified && serde_json::json!(handshake.reply).to_string().contains("{hmac:") {
+                return Err(("handshake", "{hmac:…} is made for verified requests only".to_owned()));
+            }
         }
         match &self.reply {
             Some(reply) => reply.check().map_err(|detail| ("reply", detail)),
@@ -166,8 +193,15 @@ impl Definition {
 
 impl Reply {
     fn check(&self) -> Result<(), String> {
-        const OWN: &[&str] =
-            &["content-length", "transfer-encoding", "connection", "set-cookie", "content-security-policy"];
+        const OWN: &[&str] = &[
+            "content-length",
+            "transfer-encoding",
+            "connection",
+            "set-cookie",
+            "content-security-policy",
+            "x-content-type-options",
+            "content-encoding",
+        ];
         if !(200..600).contains(&self.status) {
             return Err("a status from 200 to 599".to_owned());
         }

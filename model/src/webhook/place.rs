@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::limits;
+
 /// A request of a third party, as its definition looks at it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Incoming<'a> {
@@ -74,15 +76,32 @@ impl Place {
         self.values(request).into_iter().next()
     }
 
+    /// Whether it is looked for in the body.
+    #[must_use]
+    pub fn is_in_body(&self) -> bool {
+        self.places().iter().any(|one| one.json.is_some() || one.form.is_some())
+    }
+
+    /// The names of its headers and parameters, in lower case.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let named = self.places().iter().flat_map(|one| [&one.header, &one.query]);
+        named.flatten().map(|name| name.to_ascii_lowercase()).collect()
+    }
+
+    fn places(&self) -> &[One] {
+        match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Any(places) => places,
+        }
+    }
+
     /// Says what is wrong with it, if anything is.
     ///
     /// # Errors
     /// In words.
     pub fn check(&self) -> Result<(), String> {
-        let places = match self {
-            Self::One(one) => std::slice::from_ref(one),
-            Self::Any(places) => places,
-        };
+        let places = self.places();
         for one in places {
             let named = [&one.header, &one.query, &one.json, &one.form, &one.basic];
             if named.iter().filter(|it| it.is_some()).count() != 1 {
@@ -125,7 +144,11 @@ impl One {
             return basic(request, which).into_iter().map(Cow::Owned).collect();
         }
         match (&self.json, request.json) {
-            (Some(pointer), Some(value)) => pointed(value, pointer).into_iter().filter_map(as_text).collect(),
+            // Of every element, also of those that do not have it: what holds for all must hold for each.
+            (Some(pointer), Some(value)) if pointer.contains('*') => {
+                pointed(value, pointer).into_iter().map(|it| it.and_then(as_text).unwrap_or_default()).collect()
+            }
+            (Some(pointer), Some(value)) => pointed(value, pointer).into_iter().flatten().filter_map(as_text).collect(),
             _ => Vec::new(),
         }
     }
@@ -145,17 +168,17 @@ fn basic(request: &Incoming, which: &str) -> Option<String> {
     Some(if which == "user" { user } else { password }.to_owned())
 }
 
-fn pointed<'a>(value: &'a Value, pointer: &str) -> Vec<&'a Value> {
-    let mut found = vec![value];
+fn pointed<'a>(value: &'a Value, pointer: &str) -> Vec<Option<&'a Value>> {
+    let mut found = vec![Some(value)];
     for token in pointer.split('/').skip(1) {
         let token = token.replace("~1", "/").replace("~0", "~");
         found = found
             .into_iter()
             .flat_map(|value| match value {
-                Value::Array(items) if token == "*" => items.iter().collect::<Vec<_>>(),
-                Value::Array(items) => token.parse::<usize>().ok().and_then(|at| items.get(at)).into_iter().collect(),
-                Value::Object(members) => members.get(&token).into_iter().collect(),
-                _ => Vec::new(),
+                Some(Value::Array(items)) if token == "*" => items.iter().map(Some).collect::<Vec<_>>(),
+                Some(Value::Array(items)) => vec![token.parse::<usize>().ok().and_then(|at| items.get(at))],
+                Some(Value::Object(members)) => vec![members.get(&token)],
+                _ => vec![None],
             })
             .collect();
     }
@@ -174,15 +197,15 @@ fn as_text(value: &Value) -> Option<Cow<'_, str>> {
 /// The value at a JSON pointer, as text.
 #[must_use]
 pub fn text_at(value: &Value, pointer: &str) -> Option<String> {
-    pointed(value, pointer).into_iter().next().and_then(as_text).map(Cow::into_owned)
+    pointed(value, pointer).into_iter().next().flatten().and_then(as_text).map(Cow::into_owned)
 }
 
-/// Fills `{name}` in a template; `value_of` gives each, and a name that it does not know stays as it is written.
+/// Fills `{name}` in a template until it is too long; `value_of` gives each, and a name that it does not know stays as it is written.
 #[must_use]
 pub fn fill(template: &str, mut value_of: impl FnMut(&str) -> Option<String>) -> String {
     let mut out = String::with_capacity(template.len());
     let mut rest = template;
-    while let Some((before, after)) = rest.split_once('{') {
+    while let Some((before, after)) = rest.split_once('{').filter(|_| out.len() <= limits::FILLED_BYTES) {
         out.push_str(before);
         let Some((name, behind)) = after.split_once('}') else {
             out.push('{');
@@ -201,21 +224,26 @@ pub fn fill(template: &str, mut value_of: impl FnMut(&str) -> Option<String>) ->
     out
 }
 
-/// What the names in a template stand for in a request: `json:/pointer`, `query:name`, `header:name`, `form:name`. What is
-/// not there is empty.
+/// What the names in a template stand for in a request: `json:/pointer`, `query:name`, `header:name`, `form:name`; with
+/// `one|other` the first that is there. What is not there is empty.
 #[must_use]
 pub fn named(request: &Incoming, name: &str) -> Option<String> {
-    let (kind, what) = name.split_once(':')?;
-    let mut one = One { header: None, part: None, query: None, json: None, form: None, basic: None };
-    let slot = match kind {
-        "json" => &mut one.json,
-        "query" => &mut one.query,
-        "header" => &mut one.header,
-        "form" => &mut one.form,
-        _ => return None,
+    let (kind, names) = name.split_once(':')?;
+    let value = |what: &str| {
+        let mut one = One { header: None, part: None, query: None, json: None, form: None, basic: None };
+        let slot = match kind {
+            "json" => &mut one.json,
+            "query" => &mut one.query,
+            "header" => &mut one.header,
+            "form" => &mut one.form,
+            _ => return None,
+        };
+        *slot = Some(what.to_owned());
+        Some(one.values(request).into_iter().next().unwrap_or_default().into_owned())
     };
-    *slot = Some(what.to_owned());
-    Some(one.values(request).into_iter().next().unwrap_or_default().into_owned())
+    let mut found = names.split('|').map(value);
+    let first = found.next()??;
+    if first.is_empty() { Some(found.flatten().find(|it| !it.is_empty()).unwrap_or_default()) } else { Some(first) }
 }
 
 #[cfg(test)]

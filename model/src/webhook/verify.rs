@@ -157,6 +157,9 @@ pub struct Verifier<'a> {
     message: Option<Vec<u8>>,
     /// What stands behind the body in what is signed.
     behind: Vec<u8>,
+    /// A body that came, though the signature says nothing about one.
+    is_uncovered: bool,
+    covers: bool,
 }
 
 enum AnyMac {
@@ -187,6 +190,14 @@ impl Verify {
         Ok(())
     }
 
+    /// Whether what is signed says anything about the body.
+    fn covers(&self, request: &Incoming) -> bool {
+        self.scheme == Scheme::Token
+            || self.signed.contains("{body}")
+            || (self.signed.contains("{form}") && !request.form.is_empty())
+            || self.body_digest.as_ref().is_some_and(|place| place.value(request).is_some())
+    }
+
     /// Begins a verification. `scheme` is what the verdict names.
     #[must_use]
     pub fn begin<'a>(&'a self, scheme: &str, keys: &[Key], request: &Incoming, now: Millis) -> Verifier<'a> {
@@ -200,6 +211,8 @@ impl Verify {
             keys: Vec::new(),
             message: None,
             behind: Vec::new(),
+            is_uncovered: false,
+            covers: self.covers(request),
         };
         if let Err(reason) = verifier.prepare(keys, request, now) {
             verifier.early = Some(Err(reason));
@@ -211,6 +224,7 @@ impl Verify {
 impl Verifier<'_> {
     /// The next piece of the body.
     pub fn update(&mut self, piece: &[u8]) {
+        self.is_uncovered |= !self.covers && !piece.is_empty();
         for (_, mac) in &mut self.macs {
             mac.update(piece);
         }
@@ -239,7 +253,7 @@ impl Verifier<'_> {
                 mac.update(&behind);
             }
         }
-        let Self { verify, scheme, early, signatures, macs, keys, message, .. } = self;
+        let Self { verify, scheme, early, signatures, macs, keys, message, is_uncovered, .. } = self;
         let decided = |found: Result<String, String>| {
             let (verified, key, reason) = match found {
                 Ok(key) => (true, Some(key), None),
@@ -249,6 +263,9 @@ impl Verifier<'_> {
         };
         if let Some(Err(reason)) = early {
             return decided(Err(reason));
+        }
+        if is_uncovered {
+            return decided(Err("the signature does not cover the body".to_owned()));
         }
         if digest.is_some_and(|(made, wanted)| !bool::from(made.as_bytes().ct_eq(wanted.as_bytes()))) {
             return decided(Err("the digest of the body does not fit".to_owned()));
@@ -393,7 +410,8 @@ impl AnyMac {
 fn token(verify: &Verify, keys: &[Key], given: &[std::borrow::Cow<str>]) -> Result<String, String> {
     let fits = |text: &str| {
         // Where a token may stand in several places, not all have the prefix.
-        let text = text.strip_prefix(verify.prefix.as_str()).unwrap_or(text);
+        let (begin, rest) = text.split_at_checked(verify.prefix.len()).unwrap_or(("", text));
+        let text = if begin.eq_ignore_ascii_case(&verify.prefix) { rest } else { text };
         keys.iter().find(|key| bool::from(key.value.as_bytes().ct_eq(text.as_bytes())))
     };
     let mut names = given.iter().map(|text| fits(text).map(|key| key.name.clone()));
