@@ -43,7 +43,7 @@ test("a repeat is answered with the first offset, whatever differs, and nothing 
   assert.deepEqual(await source.stream.events(), before);
 });
 
-test("repeats of large deliveries leave nothing behind", { todo: "each leaves all of its bytes" }, async (t) => {
+test("repeats of large deliveries leave nothing behind", async (t) => {
   const persistTo = mkdtempSync(path.join(tmpdir(), "tailrace-repeats-"));
   t.after(() => rmSync(persistTo, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 }));
   const kept = await aRuntime({ persistTo });
@@ -61,8 +61,8 @@ test("repeats of large deliveries leave nothing behind", { todo: "each leaves al
   await kept.stop();
   const files = readdirSync(persistTo, { recursive: true, withFileTypes: true }).filter((file) => file.isFile());
   const bytes = files.reduce((sum, file) => sum + statSync(path.join(file.parentPath, file.name)).size, 0);
-  // Two deliveries, and the room that a third took while it was looked at.
-  assert.ok(bytes < 3.5 * size, `${Math.round(bytes / size)} times the body are kept`);
+  // Two deliveries, and the room that a third took while it was looked at, in the database and in its journal.
+  assert.ok(bytes < 4.5 * size, `${Math.round(bytes / size)} times the body are kept`);
 });
 
 test("many repeats at once land once", async () => {
@@ -257,28 +257,24 @@ test("a first hook is understood by a handshake above", async () => {
   assert.deepEqual(answered(answer), [200, { type: 1 }]);
 });
 
-test(
-  "what a stream configured itself is not replaced by what was configured above before",
-  { todo: "it is" },
-  async () => {
-    const root = aStream(runtime);
-    await root.source({ slug: "theirs", preset: "github", children: true });
-    const below = aStream(runtime, `${root.path}/a`);
+test("what a stream configured itself is not replaced by what was configured above before", async () => {
+  const root = aStream(runtime);
+  await root.source({ slug: "theirs", preset: "github", children: true });
+  const below = aStream(runtime, `${root.path}/a`);
 
-    const source = await below.source({ slug: "theirs", preset: "github", verify: { secrets: ["GITHUB_NEXT"] } });
+  const source = await below.source({ slug: "theirs", preset: "github", verify: { secrets: ["GITHUB_NEXT"] } });
 
-    await until("the parent heard of it", async () =>
-      (await root.events()).some(({ type }) => type === "stream.child-created"),
-    );
-    await until("the stream is not told more", async () => {
-      const before = await below.head();
-      await new Promise((resolve) => setTimeout(resolve, 300));
-      return (await below.head()) === before;
-    });
-    const { payload } = await source.stored(delivery({ secret: "GITHUB_NEXT" }));
-    assert.equal(payload.verified, true);
-  },
-);
+  await until("the parent heard of it", async () =>
+    (await root.events()).some(({ type }) => type === "stream.child-created"),
+  );
+  await until("the stream is not told more", async () => {
+    const before = await below.head();
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    return (await below.head()) === before;
+  });
+  const { payload } = await source.stored(delivery({ secret: "GITHUB_NEXT" }));
+  assert.equal(payload.verified, true);
+});
 
 test("what is configured without children holds for one stream only", async () => {
   const root = aStream(runtime);
@@ -405,26 +401,22 @@ test("a slug that nobody configured, or that cannot be one, is kept as what it i
   }
 });
 
-test(
-  "a signature is of one delivery: its id cannot be cut in two to land again",
-  { todo: "it lands again, verified" },
-  async () => {
-    const source = await aSource(runtime, "standard-webhooks");
-    const [body, id, at] = ['{"type":"paid"}', `msg_${anId()}`, now()];
-    const signature = new Webhook(runtime.secret("STANDARD_WEBHOOKS")).sign(id, new Date(at * 1000), body);
-    const signed = { "webhook-timestamp": `${at}`, "webhook-signature": signature };
-    await source.stored({ headers: { ...signed, "webhook-id": id }, body });
+test("a signature is of one delivery: its id cannot be cut in two to land again", async () => {
+  const source = await aSource(runtime, "standard-webhooks");
+  const [body, id, at] = ['{"type":"paid"}', `msg_${anId()}`, now()];
+  const signature = new Webhook(runtime.secret("STANDARD_WEBHOOKS")).sign(id, new Date(at * 1000), body);
+  const signed = { "webhook-timestamp": `${at}`, "webhook-signature": signature };
+  await source.stored({ headers: { ...signed, "webhook-id": id }, body });
 
-    const { payload } = await source.stored({
-      headers: { ...signed, "webhook-id": id.slice(0, 6), "svix-id": id.slice(6) },
-      body,
-    });
+  const { payload } = await source.stored({
+    headers: { ...signed, "webhook-id": id.slice(0, 6), "svix-id": id.slice(6) },
+    body,
+  });
 
-    assert.equal(payload.verified, false);
-  },
-);
+  assert.equal(payload.verified, false);
+});
 
-test("a batch of SendGrid's, which may have 768 KB, verifies", { todo: "it is refused: 413" }, async () => {
+test("a batch of SendGrid's, which may have 768 KB, verifies", async () => {
   const source = await aSource(runtime, "sendgrid");
   const body = JSON.stringify([{ event: "delivered", pad: "x".repeat(700 * 1024) }]);
   const headers = { ...json, ...sendgridSigned(runtime.secret("SENDGRID"), now(), body) };

@@ -87,6 +87,7 @@ fn begun(offset: u64, config: &Subscription, at_birth: bool) -> Progress {
 fn reconfigured(mut known: Delivery, config: &Subscription, now: Moment) -> Delivery {
     let progress = &mut known.progress;
     progress.attempt = 0;
+    progress.failures = 0;
     progress.range = None;
     progress.due = None;
     progress.lease = None;
@@ -118,6 +119,7 @@ fn resume_one<S: Sql>(stream: &mut Stream<S>, resume: &Resume) -> Result<(), Fai
     };
     let progress = &mut delivery.progress;
     progress.attempt = 0;
+    progress.failures = 0;
     progress.range = None;
     progress.due = None;
     progress.lease = None;

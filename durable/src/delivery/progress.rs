@@ -26,8 +26,10 @@ pub struct Progress {
     /// The version it was configured with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// Failed attempts at `range`.
+    /// Attempts at `range` that did not end well.
     pub attempt: u32,
+    /// Those of them that failed: after so many it is given up.
+    pub failures: u32,
     /// The events of the first attempt, which every retry carries: first and last offset.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub range: Option<(u64, u64)>,

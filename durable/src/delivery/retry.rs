@@ -55,8 +55,9 @@ pub(super) fn failed<S: Sql>(
     since: Option<Millis>,
 ) -> Result<(), Failure> {
     let Some(delivery) = stream.life.as_mut().and_then(|life| life.deliveries.get_mut(slug)) else { return Ok(()) };
+    delivery.progress.attempt += 1;
     // A worker that vanished says nothing about the events.
-    delivery.progress.attempt += u32::from(since.is_some());
+    delivery.progress.failures += u32::from(since.is_some());
     delivery.progress.lease = None;
     delivery.record(Attempt {
         at: now.at,
@@ -70,7 +71,8 @@ pub(super) fn failed<S: Sql>(
     let gone = failure.status == Some(410);
     let due = match since {
         None => Some(now.at),
-        Some(since) => delay_ms(attempts, now.random, failure.retry_after).map(|delay| (since + delay).max(now.at)),
+        Some(since) => delay_ms(delivery.progress.failures, now.random, failure.retry_after)
+            .map(|delay| (since + delay).max(now.at)),
     };
     if let Some(due) = due.filter(|_| !gone) {
         delivery.progress.due = Some(due);

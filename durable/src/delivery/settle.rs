@@ -88,7 +88,11 @@ fn keep_longer<S: Sql>(stream: &mut Stream<S>, now: Moment, slug: &str, said: &S
     let Some(seconds) = said.extend else { return Ok(()) };
     let Some(delivery) = stream.life.as_mut().and_then(|life| life.deliveries.get_mut(slug)) else { return Ok(()) };
     let Some(lease) = delivery.progress.lease.as_mut().filter(|lease| lease.id == said.lease) else { return Ok(()) };
-    lease.expires = now.at + i64::try_from(seconds).unwrap_or(0) * 1_000;
+    let expires = now.at + i64::try_from(seconds).unwrap_or(0) * 1_000;
+    if lease.expires == expires {
+        return Ok(());
+    }
+    lease.expires = expires;
     save(&stream.sql, slug, delivery)
 }
 
@@ -307,6 +311,7 @@ fn advance<S: Sql>(
         progress.cursor = up_to;
         progress.settled = progress.settled.max(up_to);
         progress.attempt = 0;
+        progress.failures = 0;
         progress.due = None;
         progress.range = rest.map(|_| (up_to + 1, lease.last));
     } else if rest.is_none() {

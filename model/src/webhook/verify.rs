@@ -294,7 +294,7 @@ impl Verifier<'_> {
             return Err("none of its secrets is set".to_owned());
         }
         let given = verify.signature.values(request);
-        if given.is_empty() {
+        if given.iter().all(|it| it.is_empty()) {
             return Err("it carries no signature".to_owned());
         }
         if verify.scheme == Scheme::Token {
