@@ -101,6 +101,8 @@ struct Sub {
     tentative: Millis,
     range: Option<(u64, u64)>,
     attempt: u32,
+    /// Those that count: a worker that vanished says nothing about the events.
+    failures: u32,
     /// Between these the next attempt is due.
     due: (Millis, Millis),
     halted: bool,
@@ -190,6 +192,7 @@ impl Sub {
         self.tentative = 0;
         self.range = None;
         self.attempt = 0;
+        self.failures = 0;
         self.due = (0, 0);
         self.halted = false;
         self.may_halt = false;
@@ -232,6 +235,7 @@ impl Simulation {
                 tentative: 0,
                 range: None,
                 attempt: 0,
+                failures: 0,
                 due: (0, 0),
                 halted: false,
                 may_halt: false,
@@ -321,7 +325,8 @@ impl Simulation {
             "subscription.halted" => {
                 self.tally.halted += 1;
                 let sub = self.subs.iter_mut().find(|sub| sub.slug == slug).unwrap();
-                let ran_out = sub.holder.as_ref().is_some_and(|it| it.expires <= at) && sub.attempt == 9;
+                let ran_out =
+                    sub.holder.as_ref().is_some_and(|it| it.expires <= at) && sub.failures == 9 && sub.is_push;
                 assert!(sub.may_halt || (sub.is_push && ran_out), "halted without a reason: {event}");
                 sub.halted = true;
                 sub.holder = None;
@@ -397,7 +402,8 @@ impl Simulation {
             sub.attempt += 1;
             sub.range = Some((holder.first, holder.last));
             if sub.is_push {
-                sub.due.0 = holder.given + delay(sub.attempt).0;
+                sub.failures += 1;
+                sub.due.0 = holder.given + delay(sub.failures).0;
             }
         }
         assert!(sub.due.0 <= now, "{} is tried again too early: {} {now}", sub.slug, sub.due.0);
@@ -617,6 +623,7 @@ impl Simulation {
         sub.settled.insert(key, said.body.clone());
         (sub.cursor, sub.written) = (up_to, up_to);
         sub.attempt = 0;
+        sub.failures = 0;
         sub.due = (0, 0);
         sub.range = extend.filter(|_| up_to < holder.last).map(|_| (up_to + 1, holder.last));
         sub.holder =
@@ -688,8 +695,9 @@ impl Simulation {
         } else {
             sub.range = Some((holder.first, holder.last));
             sub.attempt += 1;
-            sub.may_halt = gone || sub.attempt >= 10;
-            let (least, most) = delay(sub.attempt.min(9));
+            sub.failures += 1;
+            sub.may_halt = gone || sub.failures >= 10;
+            let (least, most) = delay(sub.failures.min(9));
             let wanted = if is_push { retry_after.map_or(0, |seconds| seconds as Millis * SECOND) } else { 0 };
             sub.due = (now + least.max(wanted), now + most.max(wanted));
         }
@@ -870,7 +878,7 @@ impl Simulation {
             may_wait |= self.log.iter().any(|it| it.offset > from && sub.matches_type(it));
             match &sub.holder {
                 Some(holder) if holder.expires > now => owe(holder.expires),
-                Some(holder) => owe(holder.given + delay((sub.attempt + 1).min(9)).1),
+                Some(holder) => owe(holder.given + delay((sub.failures + 1).min(9)).1),
                 None if self.log.iter().filter(behind).any(|it| sub.matches(it)) => owe(sub.due.1.max(sub.tentative)),
                 None => {}
             }
