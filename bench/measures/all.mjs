@@ -7,6 +7,7 @@ import { batchOf100, batchOf1000, batchMinimal } from "./batch.mjs";
 import { catchUp, catchUpSingles } from "./catchup.mjs";
 import { cold } from "./cold.mjs";
 import { flat } from "./flat.mjs";
+import { hook } from "./hook.mjs";
 import { liveOne, liveMany } from "./live.mjs";
 import { pull1, pull100, pullLargeRows, pullWake } from "./pull.mjs";
 import {
@@ -31,6 +32,7 @@ export const measures = [
   liveMany,
   flat,
   cold,
+  hook,
   push1,
   push100,
   pushCalm,

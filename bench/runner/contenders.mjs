@@ -4,6 +4,7 @@ import { unstable_getMiniflareWorkerOptions as workerOptionsOf } from "wrangler"
 import { bundle } from "../../scripts/runtime/bundle.mjs";
 import { runnableDate } from "../../scripts/runtime/processes.mjs";
 import { inProject } from "../../scripts/setup/paths.mjs";
+import { benchSecret } from "./secret.mjs";
 
 export const contenders = {
   bare: { title: "bare floor", worker: () => floor(["bare.js", "front.js"]) },
@@ -52,6 +53,11 @@ async function tailrace(build, watched) {
     modulesRules: undefined,
     modules: await bundle(watched ? inProject("bench", "watched", "tailrace.js") : main, build),
     modulesRoot: "/",
-    bindings: { ...workerOptions.bindings, TAILRACE_OPEN: "1", TAILRACE_LOOPBACK_TARGETS: "1" },
+    bindings: {
+      ...workerOptions.bindings,
+      TAILRACE_OPEN: "1",
+      TAILRACE_LOOPBACK_TARGETS: "1",
+      TAILRACE_SECRET_GITHUB: JSON.stringify({ value: benchSecret, verify: ["github"] }),
+    },
   };
 }

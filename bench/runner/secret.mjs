@@ -1,0 +1,2 @@
+/** What signed requests are signed with. */
+export const benchSecret = "the bench's secret";
