@@ -100,16 +100,15 @@ function upToDate(folder, { hash }) {
 function stripNames(file) {
   const wasm = readFileSync(file);
   const leb = (at) => {
-    let [value, shift, byte] = [0, 1, 0];
-    do {
-      byte = wasm[at++];
+    let value = 0;
+    for (let shift = 1; ; shift *= 128) {
+      const byte = wasm[at++];
       value += (byte & 127) * shift;
-      shift *= 128;
-    } while (byte > 127);
-    return [value, at];
+      if (byte < 128) return [value, at];
+    }
   };
   const kept = [wasm.subarray(0, 8)];
-  for (let at = 8; at < wasm.length; ) {
+  for (let at = 8; at < wasm.length;) {
     const [length, begin] = leb(at + 1);
     const [nameLength, name] = leb(begin);
     const isName = wasm[at] === 0 && wasm.toString("latin1", name, name + nameLength) === "name";
