@@ -253,6 +253,21 @@ fn a_batch_never_mixes_what_is_to_be_folded_and_what_is_to_be_done() {
 }
 
 #[test]
+fn a_new_version_folds_all_up_to_where_the_last_one_stood_also_what_that_one_passed_over() {
+    for sleeps in [false, true] {
+        let mut d = pulled(&json!({"types": ["a"], "version": 1}));
+        add(&mut d, &["a", "b", "a"]);
+        assert_eq!(drain(&mut d, S, "w"), [(vec![4, 6], false)]);
+        add(&mut d, &["b", "b"]);
+        if sleeps {
+            d.evict(S);
+        }
+        assert_eq!(subscribe(&mut d, S, "w", &json!({"version": 2})), 9);
+        assert_eq!(drain(&mut d, S, "w"), [(vec![4, 5, 6, 7, 8], true), (vec![9], false)], "asleep: {sleeps}");
+    }
+}
+
+#[test]
 fn imported_events_are_only_to_be_folded() {
     let mut d = pulled(&json!({}));
     add(&mut d, &["a"]);
@@ -404,6 +419,23 @@ fn a_worker_that_is_gone_delays_nobody_and_never_halts_its_subscription() {
 }
 
 #[test]
+fn workers_that_vanished_do_not_count_when_one_fails() {
+    let mut d = pulled(&json!({}));
+    add(&mut d, &["a"]);
+    for failures in 1..=10 {
+        for _ in 0..10 {
+            d.now = d.lease(S, "w").expires;
+        }
+        let leased = d.lease(S, "w");
+        d.settle_lease(S, &json!({"lease": leased.lease, "error": "no database"}));
+        // Ten attempts that failed are one too many, whoever vanished in between.
+        let expected = if failures < 10 { "retrying" } else { "halted" };
+        assert_eq!(d.report(S, "w")["status"], expected, "{failures}");
+        d.now = d.no_lease(S, "w").unwrap_or(d.now);
+    }
+}
+
+#[test]
 fn a_worker_that_says_it_failed_is_tried_again_as_a_push_is() {
     let mut d = pulled(&json!({}));
     add(&mut d, &["a"]);
@@ -500,6 +532,25 @@ fn with_extend_the_lease_stays_for_the_rest() {
     assert_eq!(d.done(S, &leased)["cursor"], 6);
     assert_eq!(d.done(S, &leased)["cursor"], 6);
     assert_eq!(d.no_lease(S, "w"), None);
+}
+
+#[test]
+fn who_says_so_again_and_again_holds_on_to_the_rest() {
+    let mut d = pulled(&json!({}));
+    add(&mut d, &["a", "b", "c"]);
+    let leased = d.lease(S, "w");
+    let body = json!({"lease": leased.lease, "upTo": 4, "extend": 60});
+    let first = d.settle_lease(S, &body);
+    for sleeps in [false, true, false] {
+        d.now += 50 * SECOND;
+        if sleeps {
+            d.evict(S);
+        }
+        assert_eq!(d.settle_lease(S, &body).body, first.body);
+        assert_eq!(d.no_lease(S, "w"), Some(d.now + 60 * SECOND));
+    }
+    assert_eq!(d.done(S, &leased)["cursor"], 6);
+    assert_eq!(d.report(S, "w")["failedAttempts"], 0);
 }
 
 #[test]
@@ -741,6 +792,55 @@ fn an_answer_has_the_powers_it_was_granted_and_never_those_that_free_a_runaway()
 }
 
 #[test]
+fn an_answer_configures_its_own_stream_and_those_below_and_no_other() {
+    for (path, is_below) in [(T, false), ("/", false), ("/s2", false), ("/s/a", true), ("/s/a/b", true)] {
+        let mut d = pulled(&json!({"grants": ["*"]}));
+        add(&mut d, &["a"]);
+        let leased = d.lease(S, "w");
+        let append = json!([{"type": "ok"}, {"type": "stream.paused", "streamPath": path}]);
+        let said = d.settle_lease(S, &json!({"lease": leased.lease, "append": append}));
+        assert_eq!(said.status, if is_below { 200 } else { 403 }, "{path}: {}", said.body);
+        d.work_off();
+        assert_eq!(d.types(path).contains(&"stream.paused".to_owned()), is_below, "{path}");
+        assert_eq!(d.types(S).contains(&"ok".to_owned()), is_below, "{path}: all of it or nothing");
+        assert_eq!(d.report(S, "w")["status"] == "halted", !is_below, "{path}");
+    }
+}
+
+#[test]
+fn an_answer_may_end_its_own_subscription() {
+    let mut d = pulled(&json!({"grants": ["subscription.*"]}));
+    add(&mut d, &["a"]);
+    let leased = d.lease(S, "w");
+    let append = json!([{"type": "subscription.removed", "payload": {"slug": "w"}}, {"type": "bye"}]);
+    let said = d.settle_lease(S, &json!({"lease": leased.lease, "state": 1, "append": append}));
+    assert_eq!((said.status, said.json()), (200, json!({"cursor": 4, "offsets": [5, 6]})));
+    d.evict(S);
+    assert_eq!(d.types(S)[4..], ["subscription.removed", "bye"]);
+    assert_eq!(d.ask_lease(S, "w", 30).unwrap().code(), "not_found");
+    assert_eq!(d.database(S).number("SELECT count(*) FROM deliveries"), Some(0));
+}
+
+#[test]
+fn an_answer_may_configure_its_own_subscription_anew_and_a_new_version_begins_as_any() {
+    let mut d = pulled(&json!({"grants": ["subscription.*"], "state": 0, "version": 1, "batch": 1}));
+    add(&mut d, &["a", "b"]);
+    let leased = d.lease(S, "w");
+    d.done(S, &leased);
+    let leased = d.lease(S, "w");
+    let anew = json!({"slug": "w", "target": {"pull": true}, "state": 7, "version": 2});
+    let append = json!([{"type": "subscription.configured", "payload": anew}]);
+    let said = d.settle_lease(S, &json!({"lease": leased.lease, "state": 1, "append": append}));
+    assert_eq!((said.status, &said.json()["offsets"]), (200, &json!([6])), "{}", said.body);
+    d.evict(S);
+    let first = d.lease(S, "w");
+    assert_eq!((first.state.as_str(), first.replay, first.first), ("7", true, 4));
+    d.done(S, &first);
+    let rest: Vec<u64> = drain(&mut d, S, "w").into_iter().flat_map(|(offsets, _)| offsets).collect();
+    assert_eq!([got(&first), rest].concat(), [4, 5, 6]);
+}
+
+#[test]
 fn grants_are_globs_over_types() {
     let mut d = pulled(&json!({"grants": ["schedule.*"], "batch": 1}));
     add(&mut d, &["a", "b"]);
@@ -750,6 +850,18 @@ fn grants_are_globs_over_types() {
     let leased = d.lease(S, "w");
     let pause = json!([{"type": "stream.paused"}]);
     assert_eq!(settle(&mut d, &json!({"lease": leased.lease, "append": pause})), (403, "forbidden".to_owned()));
+}
+
+#[test]
+fn an_answer_that_says_there_is_no_error_is_a_success() {
+    for no in ["false", "0", r#""""#, "null"] {
+        let mut d = by_url(&json!({}));
+        add(&mut d, &["a"]);
+        let leased = d.pushed();
+        d.answered(S, &leased, 200, &format!(r#"{{"ok":true,"error":{no},"state":1}}"#));
+        let report = d.report(S, "p");
+        assert_eq!((&report["cursor"], &report["state"], &report["lastError"]), (&json!(4), &json!(1), &Value::Null));
+    }
 }
 
 // Pauses.
@@ -895,6 +1007,38 @@ fn a_retry_with_a_condition_carries_the_same_events_and_is_held_already() {
     let again = d.pushed();
     assert_eq!(got(&again), [4]);
     assert_eq!((d.hold(S, &again).unwrap().status, d.written), (200, 0));
+}
+
+/// `w` has `a` to `d` from offset 4 on, and of these only 5 and 6 match its condition.
+fn held_in_part() -> (Deployment, Leased) {
+    let mut d = pulled(&json!({"where": "true"}));
+    add(&mut d, &["a", "b", "c", "d"]);
+    let leased = d.lease(S, "w");
+    assert_eq!(got(&leased), [4, 5, 6, 7]);
+    let text = format!("{}\n5\n6", leased.lease);
+    assert_eq!(d.ask(S, |stream, _| call::hold(stream, &text)).unwrap().status, 200);
+    (d, leased)
+}
+
+#[test]
+fn what_is_appended_for_a_part_that_matched_is_caused_by_an_event_of_that_part() {
+    let (mut d, leased) = held_in_part();
+    let said = d.settle_lease(S, &json!({"lease": leased.lease, "append": [{"type": "x"}]}));
+    assert_eq!(said.json(), json!({"cursor": 6, "offsets": [8]}));
+    assert_eq!(d.log(S)[7]["cause"]["offset"], 6);
+    // What lies behind is looked at once more.
+    assert_eq!(got(&d.lease(S, "w")), [7, 8]);
+}
+
+#[test]
+fn a_subscription_with_a_condition_halts_at_and_skips_what_matched() {
+    let (mut d, leased) = held_in_part();
+    fail_once(&mut d, &leased, 410, None);
+    let halted = d.log(S).pop().unwrap();
+    assert_eq!((&halted["payload"]["offset"], &halted["cause"]["offset"]), (&json!(5), &json!(5)));
+    assert_eq!(d.report(S, "w")["halted"]["offset"], 5);
+    resume(&mut d, &json!({"skip": true}));
+    assert_eq!(d.lease(S, "w").first, 6);
 }
 
 // What it costs.
@@ -1095,6 +1239,34 @@ fn a_chain_of_answers_from_stream_to_stream_ends_at_32_hops() {
     assert_eq!(pings, 33);
     let error = d.log(S).pop().unwrap();
     assert_eq!((&error["type"], &error["payload"]["code"]), (&json!("error.occurred"), &json!("hop_limit")));
+}
+
+#[test]
+fn a_cause_that_is_named_makes_a_chain_no_shorter() {
+    for cause in [json!({"offset": 1}), json!({"offset": 1, "streamPath": "/elsewhere"})] {
+        let mut d = born();
+        for path in [S, T] {
+            d.append(path, r#"{"type":"m"}"#);
+            subscribe(&mut d, path, "w", &json!({"types": ["ping"]}));
+        }
+        d.work_off();
+        d.append(S, r#"{"type":"ping"}"#);
+        let mut pings = 0;
+        for (path, other) in [(S, T), (T, S)].into_iter().cycle().take(100) {
+            let said = d.ask_lease(path, "w", 30).unwrap();
+            if said.status == 204 {
+                break;
+            }
+            pings += 1;
+            let leased: Leased = serde_json::from_str(&said.body).unwrap();
+            let append = json!([{"type": "ping", "streamPath": other, "cause": cause}]);
+            assert_eq!(d.settle_lease(path, &json!({"lease": leased.lease, "append": append})).status, 200);
+            d.work_off();
+            d.now += SECOND;
+        }
+        assert_eq!(pings, 33, "{cause}");
+        assert_eq!(d.log(S).pop().unwrap()["payload"]["code"], "hop_limit");
+    }
 }
 
 #[test]

@@ -363,6 +363,73 @@ fn what_came_later_above_is_not_undone_by_what_arrives_late() {
     assert!(!d.is_paused("/b"));
 }
 
+/// Says `{type: subject.verb, payload: {slug, children: true, …}}`.
+fn say(d: &mut Deployment, path: &str, event_type: &str, slug: &str, more: &Value) {
+    let mut payload = more.clone();
+    payload["slug"] = json!(slug);
+    let said = d.append(path, &json!({"type": event_type, "payload": payload}).to_string());
+    assert_eq!(said.status, 200, "{}", said.body);
+}
+
+fn subscribed(d: &mut Deployment, path: &str) -> Vec<String> {
+    d.state(path, None).json()["subscriptions"].as_object().unwrap().keys().cloned().collect()
+}
+
+#[test]
+fn a_slug_that_another_begins_with_is_inherited_and_taken_back_all_the_same() {
+    let all_below = json!({"target": {"pull": true}, "children": true});
+    for slugs in [["notify:slack", "notify"], ["notify", "notify:slack"]] {
+        let mut d = Deployment::new();
+        family(&mut d);
+        for slug in slugs {
+            say(&mut d, "/a", "subscription.configured", slug, &all_below);
+            d.work_off();
+        }
+        d.append("/a/new", EVENT);
+        d.work_off();
+        for path in ["/a/b", "/a/b/c", "/a/new"] {
+            assert_eq!(subscribed(&mut d, path), ["notify", "notify:slack"], "{path}");
+        }
+        for slug in slugs {
+            say(&mut d, "/a", "subscription.removed", slug, &json!({"children": true}));
+            d.work_off();
+        }
+        for path in ["/a/b", "/a/b/c", "/a/new"] {
+            assert!(subscribed(&mut d, path).is_empty(), "{path}");
+        }
+    }
+}
+
+#[test]
+fn a_streams_own_word_gives_way_only_to_a_later_one_from_above() {
+    for (event_type, above, own) in [
+        (
+            "subscription.configured",
+            json!({"target": {"pull": true}, "children": true}),
+            json!({"target": {"pull": true}, "batch": 7}),
+        ),
+        ("webhook.configured", json!({"children": true}), json!({})),
+    ] {
+        let mut d = Deployment::new();
+        family(&mut d);
+        let by_whom = |d: &mut Deployment| {
+            let log = d.log("/a/b");
+            let own = log.iter().filter(|it| it["type"] == event_type).map(|it| it["metadata"]["tailrace"].is_null());
+            own.collect::<Vec<bool>>()
+        };
+        d.now += 1_000;
+        say(&mut d, "/a", event_type, "s", &above);
+        d.now += 1_000;
+        say(&mut d, "/a/b", event_type, "s", &own);
+        d.work_off();
+        assert_eq!(by_whom(&mut d), [true], "{event_type} from above was said before");
+        d.now += 1_000;
+        say(&mut d, "/a", event_type, "s", &above);
+        d.work_off();
+        assert_eq!(by_whom(&mut d), [true, false], "{event_type} from above was said later");
+    }
+}
+
 // By chance.
 
 const PATHS: [&str; 7] = ["/", "/a", "/a/x", "/a/x/p", "/a/y", "/b", "/b/z"];
