@@ -243,6 +243,30 @@ test("a stranger's first hook below a source that rejects bears no stream", asyn
   assert.deepEqual(children.children, []);
 });
 
+test("a path that lived before rejects what a source above that came meanwhile rejects", async () => {
+  const root = aStream(runtime);
+  await root.append({ type: "first" });
+  const below = new Source(aStream(runtime, `${root.path}/x`), "theirs");
+  await below.stream.append({ type: "first" });
+  const forged = delivery({ secret: "GITHUB_NEXT" });
+  // Whoever takes hooks has learned by now that nothing is configured here.
+  const listed = async () => (await (await root.get(`/api/children${root.path}`)).json()).children.length;
+  await until("the stream above knows of it", listed);
+  for (let n = 0; n < 2; n += 1) assert.equal((await below.stored(forged)).payload.verified, null);
+
+  await fetch(below.stream.url, { method: "DELETE" });
+  await root.source({ slug: "theirs", preset: "github", reject: true, children: true });
+  for (const body of [forged.body, "x".repeat(300 * 1024)]) {
+    const { status, text } = await below.send({ ...forged, body });
+    assert.equal(status, 401, text);
+  }
+  assert.equal(await below.stream.head(), 0);
+
+  assert.equal((await below.stored(delivery())).payload.verified, true);
+  assert.equal((await below.send(forged)).status, 401);
+  assert.equal((await below.stream.received()).length, 1);
+});
+
 test("a first hook is understood by a handshake above", async () => {
   const root = aStream(runtime);
   await root.source({ slug: "theirs", preset: "discord", children: true });

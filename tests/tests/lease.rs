@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tailrace_tests::client::Answer;
 use tailrace_tests::runtime::a_stream;
-use tailrace_tests::{Leased, Runtime, Stream, token};
+use tailrace_tests::{Leased, Reply, Runtime, Stream, Subscriber, token};
 use tokio::task::JoinHandle;
 
 async fn pulled(more: Value) -> Stream {
@@ -597,6 +597,19 @@ async fn a_wish_for_a_lease_that_is_not_right_is_named() {
 }
 
 #[tokio::test]
+async fn what_is_pushed_is_leased_to_nobody() {
+    let (stream, subscriber) = (a_stream(), Subscriber::saying(vec![Reply::status(500)]).await);
+    stream.subscribe("s", &subscriber.target(), json!({"types": ["x"]})).await;
+    say_x(&stream, 1).await;
+    stream.wait_for_subscription("s", "has failed once", |it| it["status"] == "retrying").await;
+
+    for query in ["", "&wait=30", "&for=10&children=true"] {
+        let answer = stream.try_lease("s", query).await;
+        assert_eq!(answer.problem(400, "invalid_query")["field"], "slug", "{query}");
+    }
+}
+
+#[tokio::test]
 async fn a_lease_is_lost_when_its_subscription_is_configured_anew_or_removed() {
     let stream = pulled(json!({})).await;
     say_x(&stream, 1).await;
@@ -638,6 +651,57 @@ async fn a_worker_needs_to_read_and_to_append_where_it_works() {
     stream.settle(&said).await.problem(401, "unauthorized");
     let _ = leased.settle(json!({"state": 1})).await.ok();
     assert_eq!(all.subscription("s").await["state"], 1);
+}
+
+#[tokio::test]
+async fn what_a_worker_appends_elsewhere_is_within_the_path_of_its_token() {
+    let runtime = Runtime::with().var("TAILRACE_TOKEN", "secret").start();
+    let stream = runtime.a_stream();
+    let all = stream.by(&runtime.client().with_token("secret"));
+    all.subscribe("s", &json!({"pull": true}), json!({"types": ["x"], "grants": ["*"], "state": 0})).await;
+    all.say("x").await;
+    let worker = |can: &[&str]| stream.by(&runtime.client().with_token(&token::sign("secret", "t", &stream.path, can)));
+    let leased = worker(&["read", "append"]).lease("s", "").await;
+    let (below, foreign) = (all.child("below"), all.client.stream(&format!("{}-foreign", stream.path)));
+
+    for append in [
+        json!([{"type": "y"}, {"type": "y", "streamPath": foreign.path}]),
+        json!([{"type": "y"}, {"type": "y", "streamPath": "/"}]),
+        // What is more than an append needs the token's leave, besides the subscription's grant.
+        json!([{"type": "y"}, {"type": "stream.paused", "streamPath": below.path}]),
+    ] {
+        leased.settle(json!({"state": 1, "append": append})).await.problem(403, "forbidden");
+    }
+    let report = all.subscription("s").await;
+    assert_eq!((&report["cursor"], &report["state"], &report["halted"]), (&json!(2), &json!(0), &Value::Null));
+    assert_eq!((all.head_offset().await, foreign.head().await.status, below.head().await.status), (3, 404, 404));
+
+    let append = json!([{"type": "y"}, {"type": "y", "streamPath": below.path}]);
+    let _ = leased.settle(json!({"state": 1, "append": append})).await.ok();
+    assert_eq!(below.wait_for("y").await["cause"]["streamPath"], stream.path);
+}
+
+#[tokio::test]
+async fn a_thousand_workers_that_wait_lock_out_no_reader() {
+    let runtime = Runtime::with().start();
+    let stream = runtime.a_stream();
+    stream.subscribe("s", &json!({"pull": true}), json!({"types": ["x"]})).await;
+    let workers: Vec<_> = (0..1_001).map(|_| waiting(&stream, "&wait=60")).collect();
+
+    // Nothing shows that all of them have begun, so readers come as long as that may take.
+    let (begun, mut readers) = (Instant::now(), 0);
+    while begun.elapsed() < Duration::from_secs(5) {
+        let mut reader = stream.tail_with("?afterOffset=2", &[]).await;
+        reader.to_head().await;
+        readers += 1;
+        a_moment().await;
+    }
+    println!("{readers} readers");
+
+    for worker in workers {
+        assert!(!worker.is_finished());
+        worker.abort();
+    }
 }
 
 #[tokio::test]

@@ -143,6 +143,39 @@ async fn headers_carry_secrets_to_the_hosts_that_they_are_declared_for_and_nowhe
 }
 
 #[tokio::test]
+async fn a_secret_that_a_subscriber_repeats_is_kept_nowhere() {
+    let runtime = Runtime::with().var("TAILRACE_SECRET_API", r#"{"value": "hunter2", "send": ["127.0.0.1"]}"#).start();
+    let stream = runtime.a_stream();
+    let headers = json!({"authorization": "Bearer {{secret:API}}"});
+    let repeats = [
+        ("refused", Reply::status(401).body("no such key: Bearer hunter2"), "retrying"),
+        ("gone", Reply::status(410).body(r#"{"no such key":"hunter2"}"#), "halted"),
+        ("failed", Reply::json(json!({"error": "no such key: hunter2"})), "retrying"),
+        ("malformed", Reply::json(json!({"append": [{"type": "x", "no such key: hunter2": 1}]})), "halted"),
+    ];
+    let mut subscribers = Vec::new();
+    for (slug, reply, _) in &repeats {
+        let subscriber = Subscriber::saying(vec![reply.clone()]).await;
+        let more = json!({"types": ["x"], "headers": headers});
+        stream.subscribe(slug, &subscriber.target(), more).await;
+        subscribers.push(subscriber);
+    }
+
+    stream.say("x").await;
+
+    let mut shown = String::new();
+    for (slug, _, status) in &repeats {
+        let report = stream.wait_for_subscription(slug, &format!("is {status}"), |it| it["status"] == *status).await;
+        let said = report["lastError"].as_str().unwrap();
+        assert!(said.contains("no such key") && said.contains("[secret]"), "{slug}: {report}");
+        shown += &report.to_string();
+    }
+    assert_eq!(stream.of_type("subscription.halted").await.len(), 2);
+    shown += &format!("{:?}{}", stream.events().await, stream.state().await);
+    assert!(!shown.contains("hunter2"), "{shown}");
+}
+
+#[tokio::test]
 async fn types_choose_what_is_sent() {
     let (stream, subscriber) = (a_stream(), Subscriber::willing().await);
     stream.subscribe("s", &subscriber.target(), json!({"types": ["a.*", "exact"]})).await;
