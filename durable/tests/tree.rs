@@ -363,7 +363,7 @@ fn what_came_later_above_is_not_undone_by_what_arrives_late() {
     assert!(!d.is_paused("/b"));
 }
 
-/// Says `{type: subject.verb, payload: {slug, children: true, …}}`.
+/// Configures or removes what has this slug.
 fn say(d: &mut Deployment, path: &str, event_type: &str, slug: &str, more: &Value) {
     let mut payload = more.clone();
     payload["slug"] = json!(slug);
