@@ -13,7 +13,7 @@ const WORK_MS = 27_000;
 const ANSWER_BYTES = Front.answerBytes();
 
 /** Of one that says that something went wrong, so much. */
-const ERROR_BYTES = 1_024;
+const ERROR_BYTES = 8_192;
 
 /** A settle that does not arrive is tried again: else the subscriber would get the same events once more. */
 const SETTLE_AGAIN_MS = [100, 500, 2_000];

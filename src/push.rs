@@ -136,7 +136,7 @@ impl Delivery {
         let ms = to_ms(ms);
         if !(200..300).contains(&status) {
             let failure = Failed {
-                error: error_of(status, body),
+                error: self.error_of(status, body),
                 status: Some(status),
                 retry_after: retry_after.and_then(|text| seconds_from(&text)),
                 ms,
@@ -174,8 +174,27 @@ impl Delivery {
         Ok(Self { leased, sent: Vec::new() })
     }
 
+    /// The text without the secrets that were sent, as they are or as JSON writes them.
     fn without_secrets(&self, text: &str) -> String {
-        self.sent.iter().filter(|it| !it.is_empty()).fold(text.to_owned(), |text, it| text.replace(it, "[secret]"))
+        let sent = self.sent.iter().filter(|it| !it.is_empty());
+        sent.fold(text.to_owned(), |text, it| {
+            let quoted = json::quoted(it);
+            text.replace(it, "[secret]").replace(quoted.trim_matches('"'), "[secret]")
+        })
+    }
+
+    /// The status and the beginning of what came with it.
+    fn error_of(&self, status: u16, body: &[u8]) -> String {
+        // Before it is cut: half a secret is not found any more.
+        let said = self.without_secrets(&String::from_utf8_lossy(body));
+        let said = cut(said.trim(), ERROR_CHARS);
+        if (300..400).contains(&status) {
+            format!("HTTP {status}: redirects are not followed")
+        } else if said.is_empty() {
+            format!("HTTP {status}")
+        } else {
+            format!("HTTP {status}: {said}")
+        }
     }
 
     /// A JSON object with any of a settle's fields is one; any other answer just says that all went well.
@@ -192,6 +211,9 @@ impl Delivery {
         }
         let Ok(path) = StreamPath::from_decoded(&self.leased.stream_path) else { return success };
         let by = writer_of(&lease);
+        // What an error says is kept: without the secrets that it may repeat.
+        let redacted = self.without_secrets(text);
+        let text = if redacted.contains("\"error\"") { redacted.as_str() } else { text };
         match Settle::parse(text, &path, Writer { by: Some(&by), import: false, deployment: here }, false) {
             // There is nobody to whom the rest could be left.
             Ok(settle) if settle.up_to.is_some_and(|up_to| up_to < self.leased.first || up_to > self.leased.last) => {
@@ -285,19 +307,6 @@ fn cause_of(leased: &Leased) -> Option<Cause> {
 
 /// So much of what a subscriber says went wrong is kept; a secret in it is taken out before that.
 const ERROR_CHARS: usize = 1_000;
-
-/// The status and the beginning of what came with it.
-fn error_of(status: u16, body: &[u8]) -> String {
-    let said = String::from_utf8_lossy(body);
-    let said = cut(said.trim(), ERROR_CHARS);
-    if (300..400).contains(&status) {
-        format!("HTTP {status}: redirects are not followed")
-    } else if said.is_empty() {
-        format!("HTTP {status}")
-    } else {
-        format!("HTTP {status}: {said}")
-    }
-}
 
 /// `Retry-After`: seconds, or an instant as HTTP writes it (RFC 9110, section 10.2.3).
 fn seconds_from(text: &str) -> Option<u64> {

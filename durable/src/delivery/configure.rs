@@ -74,6 +74,7 @@ fn begun(offset: u64, config: &Subscription, at_birth: bool) -> Progress {
         From::Offset(first) => first.saturating_sub(1),
     };
     Progress {
+        since: offset,
         cursor,
         begin: cursor,
         replay_until: since,

@@ -15,6 +15,8 @@ use crate::sql::{Param, Sql};
 pub struct Progress {
     /// Everything up to here is settled, or does not match.
     pub cursor: u64,
+    /// The offset of the event that first configured it: what is removed and configured anew is another one.
+    pub since: u64,
     /// Where it once began: a new version begins behind it again.
     pub begin: u64,
     /// The highest offset that was ever settled.

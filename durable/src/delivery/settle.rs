@@ -139,10 +139,12 @@ fn apply<S: Sql>(
         return Ok(done(Ok("{}".to_owned())));
     }
     let up_to = up_to(lease, said)?;
+    let progress = stream.life.as_ref().and_then(|life| life.deliveries.get(slug)).map(|delivery| &delivery.progress);
+    let before = progress.map_or((0, 0), |progress| (progress.since, progress.epoch));
     match append_here(stream, now, slug, up_to, said) {
         Ok(committed) => {
             send_elsewhere(stream, now, slug, up_to, said)?;
-            let answer = advance(stream, now, slug, lease, up_to, said, committed.as_ref())?;
+            let answer = advance(stream, now, slug, (lease, before), up_to, said, committed.as_ref())?;
             Ok(Settled { answer: Ok(answer), committed, next: None })
         }
         // Nothing is written yet. It would be refused again, however often it was delivered.
@@ -285,7 +287,7 @@ fn advance<S: Sql>(
     stream: &mut Stream<S>,
     now: Moment,
     slug: &str,
-    lease: &Lease,
+    (lease, before): (&Lease, (u64, u64)),
     up_to: u64,
     said: &Said,
     committed: Option<&Committed>,
@@ -296,10 +298,10 @@ fn advance<S: Sql>(
         record(stream, now, slug, lease, said, None);
     }
     let delivery = stream.life.as_mut().and_then(|life| life.deliveries.get_mut(slug));
-    let Some(delivery) = delivery.filter(|it| it.lease().is_some_and(|held| held.id == lease.id)) else {
-        // What it appended ended or changed the subscription itself: what holds now is none of this lease's business.
-        return Ok(json!({"cursor": up_to, "offsets": offsets}).to_string());
-    };
+    let Some(delivery) = delivery else { return Ok(json!({"cursor": up_to, "offsets": offsets}).to_string()) };
+    if delivery.lease().is_none_or(|held| held.id != lease.id) {
+        return reconfigured_itself(&stream.sql, slug, delivery, before, up_to, said, &offsets);
+    }
     let rest = said.extend.filter(|_| up_to < lease.last);
     let progress = &mut delivery.progress;
     progress.lease = rest.map(|seconds| Lease {
@@ -326,6 +328,34 @@ fn advance<S: Sql>(
         None => save(&stream.sql, slug, delivery)?,
     }
     Ok(answer)
+}
+
+/// What the answer appended configured its own subscription: it is settled all the same, as far as it still is the same.
+fn reconfigured_itself<S: Sql>(
+    sql: &S,
+    slug: &str,
+    delivery: &mut Delivery,
+    before: (u64, u64),
+    up_to: u64,
+    said: &Said,
+    offsets: &[u64],
+) -> Result<String, Failure> {
+    let progress = &mut delivery.progress;
+    let (since, epoch) = before;
+    if progress.since == since {
+        progress.settled = progress.settled.max(up_to);
+        if progress.epoch == epoch {
+            progress.cursor = progress.cursor.max(up_to);
+        } else {
+            // A new version folds it, and does nothing else.
+            progress.replay_until = progress.replay_until.max(up_to);
+        }
+        match said.state.as_deref().filter(|_| delivery.progress.epoch == epoch) {
+            Some(state) => save_with_state(sql, slug, delivery, (state != "null").then_some(state))?,
+            None => save(sql, slug, delivery)?,
+        }
+    }
+    Ok(json!({"cursor": up_to, "offsets": offsets}).to_string())
 }
 
 /// Keeps how a settle was answered, for when it is said once more. Whoever calls it writes the row.
