@@ -12,7 +12,7 @@ use tailrace_model::cause::{CAUSE_HEADER, Cause, origin};
 use tailrace_model::hook::{self, Content, Details, RECEIVED, Received};
 use tailrace_model::webhook::definition::Filled;
 use tailrace_model::webhook::verify::{Outcome, Verifier};
-use tailrace_model::webhook::{Incoming, Verdict};
+use tailrace_model::webhook::Incoming;
 use tailrace_model::{Problem, StreamPath, limits};
 use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::JsFuture;
@@ -25,7 +25,7 @@ use crate::http::{Answer, JSON, Request, Response, make, text};
 use crate::platform::{self, inspect_js, random_name};
 use crate::sources::{self, Source};
 use crate::stream::Stream;
-use understood::{Understood, keys_of};
+use understood::{Understood, keys_of, without_secret};
 
 /// What goes to `metadata.tailrace` of every hook.
 const SYSTEM: &str = r#"{"by":"hook"}"#;
@@ -129,6 +129,7 @@ impl Hook<'_> {
         let config = source.as_ref().and_then(|source| source.config.clone());
         let keys = config.as_ref().map(|config| keys_of(&self.here, config)).unwrap_or_default();
         let verify = config.as_ref().and_then(|config| config.definition.verify.as_ref().zip(Some(config.scheme())));
+        let verify = verify.filter(|_| !keys.is_empty());
         let mut verifier = verify.map(|(verify, scheme)| verify.begin(scheme, &keys, &incoming, platform::now()));
         if verifier.as_ref().is_some_and(Verifier::needs_whole) {
             rest.drain().await;
@@ -146,7 +147,11 @@ impl Hook<'_> {
         };
         let verdict = match verifier.map(Verifier::finish) {
             Some(Outcome::Decided(verdict)) => verdict,
-            _ => Verdict::default(),
+            _ => config
+                .as_ref()
+                .filter(|config| config.definition.verify.is_some())
+                .map(|config| without_secret(config))
+                .unwrap_or_default(),
         };
         let understood =
             match config.as_ref().map(|config| Understood::streamed(config, &incoming, verdict)).transpose() {

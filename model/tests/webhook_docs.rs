@@ -73,7 +73,8 @@ fn index(presets: &[Value]) -> String {
          - `tolerance`: how many seconds old a signature may be, 300 if nothing is said.\n\
          - `secrets` are names: the deployment has `TAILRACE_SECRET_<NAME>` = `{\"value\": \"…\", \"verify\": [\"custom\"]}`, \
          with the preset's name instead of `custom` where there is one. Several are tried while one takes the place of \
-         another. The log has only their names.\n\
+         another. The log has only their names. While none is set nothing is verified: `verified` is `null`, and the reason says \
+         so; with `reject` it is refused.\n\
          - `reject: true` refuses with `401` what does not verify; otherwise it is stored with `verified: false` and why.\n\n\
          The payload says `verified` (`true`, `false`, or `null` when nothing was looked at), `scheme`, `key` (the secret's \
          name) and `reason`. Signatures are stored, static tokens are not: with the exact bytes of `/api/raw` anyone who has \

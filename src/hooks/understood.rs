@@ -52,16 +52,20 @@ impl Understood {
             Some(Handshake { verified: false, .. }) => Verdict::default(),
             _ => verify(config, &keys, incoming, bytes).await,
         };
-        may_be_kept(definition, &verdict)?;
+        let is_signed = handshake.is_none_or(|handshake| handshake.verified || handshake.token.is_some());
+        if is_signed {
+            may_be_kept(definition, &verdict)?;
+        }
         let mut understood = Self::told(config, incoming, verdict, handshake.is_some());
         // Made for nobody else: with our HMAC of a text of their choice they could sign anything.
         let signed_by = |key: &&Key| understood.verdict.key.as_ref() == Some(&key.name);
         understood.secret = keys.iter().find(signed_by).map(|key| key.value.clone().into_bytes());
         if let Some(handshake) = handshake {
             // What a stranger asks is kept, but not answered.
-            understood.handshake = Some(match understood.verdict.verified {
-                Some(false) => Filled { status: 401, headers: Vec::new(), body: String::new() },
-                _ => handshake.reply.fill(incoming, understood.secret.as_deref(), None),
+            understood.handshake = Some(if is_signed && understood.verdict.verified != Some(true) {
+                Filled { status: 401, headers: Vec::new(), body: String::new() }
+            } else {
+                handshake.reply.fill(incoming, understood.secret.as_deref(), None)
             });
         } else if definition.cloud_events
             && understood.verdict.verified != Some(false)
@@ -145,6 +149,9 @@ fn fits(config: &Webhook, keys: &[Key], given: &str) -> Verdict {
 
 async fn verify(config: &Webhook, keys: &[Key], incoming: &Incoming<'_>, bytes: &[u8]) -> Verdict {
     let Some(verify) = &config.definition.verify else { return Verdict::default() };
+    if keys.is_empty() {
+        return without_secret(config);
+    }
     let mut verifier = verify.begin(config.scheme(), keys, incoming, platform::now());
     verifier.update(bytes);
     match verifier.finish() {
@@ -153,9 +160,16 @@ async fn verify(config: &Webhook, keys: &[Key], incoming: &Incoming<'_>, bytes: 
     }
 }
 
+/// None of its secrets is set: nothing can be looked at.
+#[must_use]
+pub fn without_secret(config: &Webhook) -> Verdict {
+    let reason = "none of its secrets is set in this deployment".to_owned();
+    Verdict { scheme: Some(config.scheme().to_owned()), reason: Some(reason), ..Verdict::default() }
+}
+
 /// What must verify and does not is refused.
 fn may_be_kept(definition: &Definition, verdict: &Verdict) -> Result<(), Problem> {
-    if definition.reject && verdict.verified == Some(false) {
+    if definition.reject && verdict.verified != Some(true) {
         let reason = verdict.reason.as_deref().unwrap_or_default();
         return Err(Problem::Unauthorized { detail: format!("the request does not verify: {reason}") });
     }

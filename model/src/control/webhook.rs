@@ -69,9 +69,10 @@ impl Webhook {
         self.preset.as_deref().unwrap_or("custom")
     }
 
-    /// Checks that its secrets are there, and declared for this use.
+    /// Checks that its secrets, as far as they are there, are declared for this use. One may be set later: until then
+    /// nothing is verified by it.
     pub(super) fn check(&self, deployment: &dyn Deployment) -> Result<(), Problem> {
-        for name in self.definition.secrets() {
+        for name in self.definition.secrets().filter(|name| deployment.secret(name).is_some()) {
             secret_for(deployment, name, self.scheme()).map_err(|detail| invalid("verify.secrets", detail))?;
         }
         Ok(())
