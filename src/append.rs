@@ -212,9 +212,11 @@ async fn append_foreign(
     bytes: &[u8],
     reason: &str,
 ) -> Result<Response, Problem> {
+    let headers = request.headers();
     let kept = hooks::keep(
         stream,
         request,
+        &headers,
         bytes,
         &Details { system: Some(&system_metadata(caller, reason)), ..Details::default() },
         true,

@@ -17,6 +17,9 @@ export class Courier extends WorkerEntrypoint {
 /** An append of at most this size is read whole; the longer way takes what is larger piece by piece. */
 const WHOLE_BYTES = Front.wholeBytes();
 
+const STREAMS = "/api/streams";
+const LEASE = "/api/lease";
+
 const OK = "200\n\n";
 const JSON_HEADERS = { "content-type": "application/json" };
 
@@ -24,8 +27,8 @@ export default {
   async fetch(request, env) {
     try {
       if (request.method === "POST" && isShortAppend(request)) return await append(request, env);
-      if (request.method === "GET" && isOfStreams(request)) return await read(request, env);
-      if (request.method === "POST" && isLease(request)) return await leaseFor(request, env);
+      if (request.method === "GET" && isOf(request, STREAMS)) return await read(request, env);
+      if (request.method === "POST" && isOf(request, LEASE)) return await leaseFor(request, env);
       return await Front.handle(request, env);
     } catch (error) {
       console.error(error);
@@ -34,17 +37,14 @@ export default {
   },
 };
 
-function isOfStreams({ url }) {
-  return url.indexOf("/api/streams", "http://".length) === url.indexOf("/", "https://".length);
-}
-
-function isLease({ url }) {
-  return url.indexOf("/api/lease", "http://".length) === url.indexOf("/", "https://".length);
+/** Whether the path of a request begins so. */
+function isOf({ url }, path) {
+  return url.indexOf(path, "http://".length) === url.indexOf("/", "https://".length);
 }
 
 function isShortAppend(request) {
   const length = request.headers.get("content-length");
-  return length !== null && Number(length) <= WHOLE_BYTES && isOfStreams(request);
+  return length !== null && Number(length) <= WHOLE_BYTES && isOf(request, STREAMS);
 }
 
 /**

@@ -80,8 +80,6 @@ struct Hook<'a> {
 
 impl Hook<'_> {
     async fn receive(&self, bytes: &[u8], mut source: Option<Source>) -> Result<Response, Problem> {
-        // Only a definition looks inside.
-        let json: Option<Value> = self.slug.and_then(|_| serde_json::from_slice(bytes).ok());
         let content_type = self.request.header("content-type").unwrap_or_default();
         let form: Vec<(String, String)> = if hook::is_form(&content_type) {
             form_urlencoded::parse(bytes).into_owned().collect()
@@ -89,10 +87,13 @@ impl Hook<'_> {
             Vec::new()
         };
         let multipart = if hook::is_multipart(&content_type) { fields_of(bytes, &content_type).await } else { None };
-        let incoming = self.incoming(json.as_ref(), &form);
         // The stream may know better what holds now, but not again and again.
         for _ in 0..4 {
-            let understood = match source.as_ref().and_then(|source| source.config.clone()) {
+            let config = source.as_ref().and_then(|source| source.config.clone());
+            let looks_inside = config.as_ref().is_some_and(|config| config.definition.reads_json());
+            let json: Option<Value> = if looks_inside { serde_json::from_slice(bytes).ok() } else { None };
+            let incoming = self.incoming(json.as_ref(), &form);
+            let understood = match config {
                 Some(config) => Some(Understood::of(&self.here, &config, &incoming, bytes).await?),
                 None => None,
             };
@@ -223,14 +224,16 @@ impl Hook<'_> {
                         hook::receive(&describe(self.request, &self.headers), Content::Whole(bytes), &details);
                     all.push(Kept { fragment: received.fragment, raw: Some(id), attached: None, uploaded: false });
                 }
-                None => match keep(&self.stream, self.request, bytes, &details, self.may_create).await? {
-                    Ok(kept) => all.push(kept),
-                    Err(answer) => return Ok(Err(answer)),
-                },
+                None => {
+                    match keep(&self.stream, self.request, &self.headers, bytes, &details, self.may_create).await? {
+                        Ok(kept) => all.push(kept),
+                        Err(answer) => return Ok(Err(answer)),
+                    }
+                }
             }
         }
         if events.is_empty() {
-            match keep(&self.stream, self.request, bytes, &details, self.may_create).await? {
+            match keep(&self.stream, self.request, &self.headers, bytes, &details, self.may_create).await? {
                 Ok(kept) => all.push(kept),
                 Err(answer) => return Ok(Err(answer)),
             }
@@ -325,12 +328,12 @@ impl Kept {
 pub async fn keep(
     stream: &Stream,
     request: &Request,
+    headers: &[(String, String)],
     bytes: &[u8],
     details: &Details<'_>,
     may_create: bool,
 ) -> Result<Result<Kept, Answer>, Problem> {
-    let headers = request.headers();
-    let received = hook::receive(&describe(request, &headers), Content::Whole(bytes), details);
+    let received = hook::receive(&describe(request, headers), Content::Whole(bytes), details);
     let Received { fragment, exact } = received;
     if exact {
         return Ok(Ok(Kept { fragment, raw: None, attached: None, uploaded: false }));

@@ -200,8 +200,7 @@ impl Front {
     /// What the platform throws.
     #[wasm_bindgen(js_name = answerWith)]
     pub fn answer_with(env: &JsValue, text: &JsString) -> Result<Response, JsValue> {
-        let response = http::Answer::new(text).into_response(JSON, &[]).or_else(|problem| http::problem(&problem));
-        finish(&Config::of(env), response)
+        finish(&Config::of(env), Self::answer_to(text))
     }
 
     /// Reads a lease as the object gives it. Not a constructor: the build wraps what those make in a proxy whose `free`

@@ -246,8 +246,7 @@ fn is_older_than_own<S: Sql>(stream: &Stream<S>, subject: &str, at: Millis) -> R
     };
     let Some(stored) = offset.map(|offset| stream.event_at(offset)).transpose()?.flatten() else { return Ok(false) };
     let event = StoredEvent::parse(&stored.line).map_err(|error| Failure::Storage(error.to_string()))?;
-    let above = event.metadata.and_then(|raw| serde_json::from_str::<Metadata>(raw.get()).ok());
-    Ok(stored.at > at && above.is_none_or(|it| it.tailrace.root.is_none()))
+    Ok(stored.at > at && inheritance_of(&event).root.is_none())
 }
 
 /// A child has a control event.
@@ -376,17 +375,25 @@ fn children_after<S: Sql>(sql: &S, after: &str, limit: u64) -> Result<Vec<Child>
     Ok(rows.iter().map(child).collect())
 }
 
-/// What the metadata of a copy says about the event that it is a copy of.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Metadata {
-    tailrace: System,
+/// What the metadata of an inherited event says about where it comes from.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Inheritance {
+    /// The event that it is a copy of; `None` when it is no copy.
+    pub root: Option<Root>,
+    /// The stream is younger than that event.
+    pub at_birth: bool,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct System {
-    root: Option<Root>,
+/// Where an event comes from, if it holds here because it holds above.
+pub(crate) fn inheritance_of(event: &StoredEvent) -> Inheritance {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Metadata {
+        tailrace: Inheritance,
+    }
+    let metadata = event.metadata.and_then(|raw| serde_json::from_str::<Metadata>(raw.get()).ok());
+    metadata.unwrap_or_default().tailrace
 }
 
 /// The control event at `offset` as it is handed to a child.
@@ -394,8 +401,7 @@ fn inherited_at<S: Sql>(stream: &Stream<S>, offset: u64) -> Result<Option<Inheri
     let Some(stored) = stream.event_at(offset)? else { return Ok(None) };
     let event = StoredEvent::parse(&stored.line).map_err(|error| Failure::Storage(error.to_string()))?;
     let (hops, turns) = event.cause.as_ref().map_or((0, 0), |cause| (cause.hops, cause.turns));
-    let above = event.metadata.and_then(|raw| serde_json::from_str::<Metadata>(raw.get()).ok());
-    let root = above.and_then(|it| it.tailrace.root).unwrap_or_else(|| Root {
+    let root = inheritance_of(&event).root.unwrap_or_else(|| Root {
         stream_path: stream.path().to_string(),
         offset,
         created_at: stored.at,

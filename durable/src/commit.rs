@@ -236,7 +236,7 @@ fn check<S: Sql>(
         if matches!(kind, Kind::Client | Kind::Settle) {
             next.count();
         }
-        if types::is_reserved(&entry.event_type)
+        if types::changes_state(&entry.event_type)
             && let Some(control) = read_control(entry)
         {
             // What begins the window anew is not counted itself.

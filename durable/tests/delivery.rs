@@ -377,6 +377,8 @@ fn a_410_halts_at_once_and_nothing_wakes_the_stream_for_it() {
     let leased = d.pushed();
     fail_once(&mut d, &leased, 410, None);
     assert_eq!(d.report(S, "p")["halted"]["lastStatus"], 410);
+    d.evict(S);
+    assert_eq!(d.report(S, "p")["lag"], 2, "also when it was asleep");
     for _ in 0..2 {
         add(&mut d, &["b"]);
         assert_eq!((d.stream(S).next_alarm(), d.in_flight.len()), (None, 0));

@@ -105,6 +105,13 @@ pub fn is_control(event_type: &str) -> bool {
     is_reserved(event_type) && KNOWN.iter().any(|known| known.name == event_type && known.author == Author::Client)
 }
 
+/// True for the types that change the control state: control events, and what the system says of them. The payload of any
+/// other need not be looked into.
+#[must_use]
+pub fn changes_state(event_type: &str) -> bool {
+    is_control(event_type) || matches!(event_type, "schedule.ended" | "subscription.halted")
+}
+
 /// What it takes to append an event of this type.
 #[must_use]
 pub fn power_for(event_type: &str) -> Power {
@@ -244,5 +251,6 @@ mod tests {
         assert!(RESERVED_PREFIXES.iter().all(|prefix| is_reserved(prefix)));
         assert!(KNOWN.iter().all(|known| is_reserved(known.name)));
         assert!(is_control("stream.paused") && !is_control("stream.created") && !is_control("message"));
+        assert!(changes_state("schedule.ended") && !changes_state("webhook.received"));
     }
 }

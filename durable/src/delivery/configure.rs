@@ -8,6 +8,7 @@ use tailrace_model::line::StoredEvent;
 use super::progress::{Progress, save, save_with_state};
 use super::{Delivery, below, lease};
 use crate::Failure;
+use crate::children::inheritance_of;
 use crate::sql::Sql;
 use crate::stream::{Moment, Stream};
 
@@ -140,16 +141,6 @@ fn resume_one<S: Sql>(stream: &mut Stream<S>, resume: &Resume) -> Result<(), Fai
     lease::look_ahead(stream, &resume.slug)
 }
 
-fn inheritance_of(event: &StoredEvent) -> Inheritance {
-    #[derive(Default, Deserialize)]
-    #[serde(default)]
-    struct Metadata {
-        tailrace: Inheritance,
-    }
-    let metadata = event.metadata.and_then(|raw| serde_json::from_str::<Metadata>(raw.get()).ok());
-    metadata.unwrap_or_default().tailrace
-}
-
 /// The state that a `subscription.configured` gives.
 fn initial_state(event: &StoredEvent) -> Option<String> {
     #[derive(Deserialize)]
@@ -159,18 +150,4 @@ fn initial_state(event: &StoredEvent) -> Option<String> {
     }
     let payload: Payload = serde_json::from_str(event.payload.get()).ok()?;
     payload.state.map(|state| state.get().to_owned())
-}
-
-/// What the metadata of an inherited `subscription.configured` says about where it comes from.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Inheritance {
-    root: Option<Root>,
-    at_birth: bool,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Root {
-    stream_path: String,
 }

@@ -91,7 +91,7 @@ pub(crate) fn load<S: Sql>(sql: &S, state: &ControlState, head: u64) -> Result<B
         let progress = serde_json::from_str(row.text(1)).map_err(|error| Failure::Storage(error.to_string()))?;
         deliveries.insert(row.text(0).to_owned(), Delivery::new(progress, &subscribed.config));
     }
-    find_pending(sql, state, head, &mut deliveries)?;
+    find_pending(sql, head, &mut deliveries)?;
     for delivery in deliveries.values_mut() {
         // What was due when it was last in memory was told to the stream above in the same transaction.
         delivery.told = delivery.progress.lease.is_none();
@@ -100,19 +100,13 @@ pub(crate) fn load<S: Sql>(sql: &S, state: &ControlState, head: u64) -> Result<B
 }
 
 /// Finds out for which of them something behind the cursor matches, looking at the types of the rows alone.
-fn find_pending<S: Sql>(
-    sql: &S,
-    state: &ControlState,
-    head: u64,
-    deliveries: &mut BTreeMap<String, Delivery>,
-) -> Result<(), Failure> {
+fn find_pending<S: Sql>(sql: &S, head: u64, deliveries: &mut BTreeMap<String, Delivery>) -> Result<(), Failure> {
     let mut near: Vec<&mut Delivery> = Vec::new();
-    for (slug, delivery) in deliveries {
-        let is_halted = state.subscriptions.get(slug).is_none_or(|it| it.halted.is_some());
+    for delivery in deliveries.values_mut() {
         let behind = head.saturating_sub(delivery.progress.cursor);
         // One that is far behind has something to deliver, for else its cursor would have been written meanwhile.
         delivery.pending = behind > 2 * limits::CURSOR_SAVED_EVERY;
-        if !is_halted && !delivery.pending && behind > 0 {
+        if !delivery.pending && behind > 0 {
             near.push(delivery);
         }
     }

@@ -70,10 +70,12 @@ pub fn settle<S: Sql>(stream: &mut Stream<S>, now: Moment, said: &Said) -> Resul
         }
         Found::Lease(lease) => apply(stream, now, &slug, &lease, said)?,
     };
-    look_ahead(stream, &slug)?;
-    super::below::tell(stream, now)?;
     if said.next {
+        // Which finds out itself whether anything is due.
         settled.next = Some(lease::lease(stream, now, &slug, 0)?);
+    } else {
+        look_ahead(stream, &slug)?;
+        super::below::tell(stream, now)?;
     }
     Ok(settled)
 }

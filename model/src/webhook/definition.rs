@@ -142,6 +142,21 @@ impl Definition {
         self.cloud_events || by_verify || in_body(&self.idempotency)
     }
 
+    /// Whether it looks into the body as JSON, so that it is worth being taken apart.
+    #[must_use]
+    pub fn reads_json(&self) -> bool {
+        let fills = |reply: &Reply| reply.texts().any(|text| text.contains("{json:") || text.contains("{hmac:"));
+        let asks = |handshake: &Handshake| {
+            !handshake.when.json.is_empty()
+                || fills(&handshake.reply)
+                || handshake.token.as_ref().is_some_and(Place::is_in_body)
+        };
+        self.idempotency.as_ref().is_some_and(Place::is_in_body)
+            || self.verify.as_ref().is_some_and(Verify::reads_json)
+            || self.handshake.iter().any(asks)
+            || self.reply.as_ref().is_some_and(fills)
+    }
+
     /// The names of headers and parameters that carry a secret itself.
     #[must_use]
     pub fn secret_names(&self) -> Vec<String> {
@@ -215,6 +230,11 @@ impl Reply {
             }
         }
         Ok(())
+    }
+
+    /// Every text in it.
+    fn texts(&self) -> impl Iterator<Item = String> {
+        self.headers.values().cloned().chain([self.body.to_string()])
     }
 
     /// The answer to a request. `secret` is what `{hmac:…}` is made with.

@@ -190,6 +190,13 @@ impl Verify {
         Ok(())
     }
 
+    /// Whether it looks into the body as JSON.
+    #[must_use]
+    pub fn reads_json(&self) -> bool {
+        let places = [Some(&self.signature), self.timestamp.as_ref(), self.body_digest.as_ref()];
+        self.signed.contains("{json:") || places.into_iter().flatten().any(Place::is_in_body)
+    }
+
     /// Whether what is signed says anything about the body.
     fn covers(&self, request: &Incoming) -> bool {
         self.scheme == Scheme::Token
