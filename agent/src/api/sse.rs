@@ -123,6 +123,13 @@ mod tests {
     }
 
     #[test]
+    fn each_line_may_end_in_its_own_way() {
+        let bytes: Vec<&[u8]> = b"data: 1\rdata: 2\n\ndata: 3\r\r\ndata: 4\n\r".chunks(1).collect();
+        let data: Vec<String> = events(&bytes).into_iter().map(|(_, data)| data).collect();
+        assert_eq!(data, ["1\n2", "3", "4"]);
+    }
+
+    #[test]
     fn an_event_that_the_end_of_the_stream_ends_is_the_rest() {
         assert_eq!(events(&[b"data: 1"]), [(String::new(), "1".to_owned())]);
         assert_eq!(events(&[b"data: 1\r"]), [(String::new(), "1".to_owned())]);
