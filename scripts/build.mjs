@@ -1,4 +1,4 @@
-// Compiles the Worker: Rust to WebAssembly with unwinding panics, in `build/`.
+// Compiles the Worker: Rust to WebAssembly with unwinding panics, in `build/`, and beside it QuickJS with fuel.
 //
 //   node scripts/build.mjs [--features NAME] [--out-dir DIR] [--max-size kB] [--force]
 import { createHash } from "node:crypto";
@@ -7,6 +7,7 @@ import path from "node:path";
 import { parseArgs } from "node:util";
 import { pathToFileURL } from "node:url";
 import { gzipSync } from "node:zlib";
+import { fuelInputs, fuelledQuickJs } from "./fuel.mjs";
 import { withLock } from "./setup/lock.mjs";
 import { underProjectNode } from "./setup/packages.mjs";
 import { inProject, root } from "./setup/paths.mjs";
@@ -15,8 +16,8 @@ import { StepError, main, run, say } from "./setup/step.mjs";
 import { ensureTools } from "./setup/tools.mjs";
 
 /** Everything a build is made from. When nothing here changed there is nothing to do. */
-const inputs = ["src", "durable", "model", "inspector", "Cargo.toml", "Cargo.lock"];
-inputs.push("scripts/build.mjs", "scripts/setup/tools.mjs", "scripts/setup/wrappers");
+const inputs = ["src", "agent", "durable", "model", "inspector", "Cargo.toml", "Cargo.lock"];
+inputs.push("scripts/build.mjs", "scripts/setup/tools.mjs", "scripts/setup/wrappers", ...fuelInputs);
 
 /**
  * Builds if anything changed.
@@ -59,6 +60,7 @@ export async function build({ features = "", outDir = "build", force = false } =
       );
     }
     stripNames(path.join(folder, "index_bg.wasm"));
+    writeFileSync(path.join(folder, "quickjs.wasm"), await fuelledQuickJs());
     // What was read before the build: a file that changed while it ran makes the next one build again.
     writeFileSync(path.join(folder, stampName), JSON.stringify({ ...before, route: rust.route }));
     say(`built ${outDir} in ${Math.round((Date.now() - started) / 1000)} s`);

@@ -1,10 +1,8 @@
-// The Worker as miniflare takes it: one ES module, and the wasm beside it.
+// The Worker as miniflare takes it: one ES module, and the wasm of the build beside it.
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { build as esbuild } from "esbuild";
 import { inProject } from "../setup/paths.mjs";
-
-const wasm = "index_bg.wasm";
 
 /**
  * @param {string} main the entry module, absolute
@@ -14,6 +12,7 @@ const wasm = "index_bg.wasm";
 export async function bundle(main, folder) {
   const usual = inProject("build");
   const inFolder = (file) => (file.startsWith(usual + path.sep) ? path.join(folder, path.relative(usual, file)) : file);
+  const wasm = new Set();
   const result = await esbuild({
     entryPoints: [inFolder(main)],
     bundle: true,
@@ -27,7 +26,10 @@ export async function bundle(main, folder) {
       {
         name: "build-folder",
         setup(build) {
-          build.onResolve({ filter: /\.wasm$/ }, () => ({ path: `./${wasm}`, external: true }));
+          build.onResolve({ filter: /\.wasm$/ }, ({ path: wanted }) => {
+            wasm.add(path.basename(wanted));
+            return { path: `./${path.basename(wanted)}`, external: true };
+          });
           build.onResolve({ filter: /^\.\.?\// }, ({ path: wanted, resolveDir }) => {
             const file = path.resolve(resolveDir, wanted);
             return inFolder(file) === file ? undefined : { path: inFolder(file) };
@@ -38,6 +40,6 @@ export async function bundle(main, folder) {
   });
   return [
     { type: "ESModule", path: "index.js", contents: result.outputFiles[0].text },
-    { type: "CompiledWasm", path: wasm, contents: readFileSync(path.join(folder, wasm)) },
+    ...[...wasm].map((name) => ({ type: "CompiledWasm", path: name, contents: readFileSync(path.join(folder, name)) })),
   ];
 }
