@@ -48,7 +48,7 @@ export class Stream extends DurableObject {
   }
 
   hold(lease) {
-    return this.#change((core) => core.hold(lease));
+    return this.#change((core, now, random) => core.hold(lease, now, random));
   }
 
   settleLease(text) {
@@ -65,6 +65,21 @@ export class Stream extends DurableObject {
 
   ephemeral(text) {
     return this.#change((core, now, random) => core.ephemeral(text, now, random));
+  }
+
+  /** What a model is saying right now: nothing of it is stored. */
+  say(text) {
+    return this.#ask((core) => {
+      core.follow(this.#followed);
+      const answer = core.say(text, Date.now(), chance());
+      this.#publish(core);
+      return answer;
+    });
+  }
+
+  /** What became of a model's request. It comes from a Runner: what it makes due is the alarm's. */
+  endRequest(text) {
+    return this.#change((core, now, random) => core.endRequest(text, now, random));
   }
 
   upload(id, number, bytes, mayCreate) {
@@ -138,6 +153,7 @@ export class Stream extends DurableObject {
     const [client, server] = Object.values(new WebSocketPair());
     this.ctx.acceptWebSocket(server, [kind]);
     server.send(hello);
+    if (kind === "follow") for (const frame of this.#open().speeches(Date.now())) server.send(frame);
     this.#follow(true);
     return new Response(null, { status: 101, webSocket: client });
   }

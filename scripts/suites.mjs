@@ -44,6 +44,7 @@ const jsTests = () =>
   files(
     "tests/clients/**/*.test.mjs",
     "tests/hooks/**/*.test.mjs",
+    "tests/javascript/**/*.test.mjs",
     "tests/runtime/**/*.test.mjs",
     "scripts/**/*.test.mjs",
     "sdk/typescript/**/*.test.mjs",

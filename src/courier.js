@@ -1,6 +1,8 @@
-// The courier: takes leases to the URLs of subscribers and settles them with what these answer. What is sent, and what an
+// The courier: takes leases to the URLs of subscribers, to agents and to hosted code, and settles them with what these answer. What is sent, and what an
 // answer means, is decided in push.rs.
 import { Front } from "../build/index.js";
+import { decide } from "./agents/decide.js";
+import { process } from "./hosted.js";
 
 /** So long it goes on with what is due next, and so often; then the stream's alarm hands over anew. */
 const GOES_ON_MS = 4_000;
@@ -22,6 +24,7 @@ export async function deliver(env, path, lease) {
   const begun = Date.now();
   let count = 0;
   const stream = () => env.STREAM.getByName(path);
+  const requests = new Map();
   try {
     for (let leased = lease; leased !== undefined;) {
       const delivery = Front.readLease(leased);
@@ -31,7 +34,7 @@ export async function deliver(env, path, lease) {
           return count < GOES_ON && elapsed < GOES_ON_MS && elapsed + delivery.timeoutMs < WORK_MS;
         };
         count++;
-        const said = await attempt(env, stream(), delivery, goesOn);
+        const said = await attempt(env, stream(), delivery, leased, requests, goesOn);
         leased = said === undefined ? undefined : next(await settle(stream, said));
       } finally {
         delivery.free();
@@ -44,9 +47,14 @@ export async function deliver(env, path, lease) {
 }
 
 /** One attempt, as it is to be settled; nothing when somebody else has the events by now. */
-async function attempt(env, stream, delivery, goesOn) {
+async function attempt(env, stream, delivery, leased, requests, goesOn) {
+  const host = delivery.host;
+  if (host === "agent") return decide(env, stream, leased, requests, goesOn());
   if (delivery.isPassed) return delivery.pass(goesOn());
-  if (delivery.isTentative && !isOk(await stream.hold(delivery.hold()))) return undefined;
+  const refused = delivery.refuseCall(Date.now(), goesOn());
+  if (delivery.isTentative && !isOk(await stream.hold(delivery.hold(refused === undefined)))) return undefined;
+  if (refused !== undefined) return refused;
+  if (host === "javascript") return process(env, leased, goesOn());
   const started = Date.now();
   const request = delivery.request(env, started, goesOn());
   if (typeof request === "string") return request;

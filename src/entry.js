@@ -5,6 +5,7 @@ import { deliver } from "./courier.js";
 import { lease } from "./lease.js";
 import { follow, poll, readPage } from "./live.js";
 
+export { Runner } from "../durable/runner.js";
 export { Stream } from "../durable/stream.js";
 
 /** What a stream calls to have a lease taken to a subscriber. It answers at once, and then does it. */

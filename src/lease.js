@@ -62,7 +62,7 @@ async function leaseOne(stream, slug, forMs) {
         await stream.settleLease(delivery.pass(false));
         continue;
       }
-      if (delivery.isTentative && !(await stream.hold(delivery.hold())).startsWith("200\n")) continue;
+      if (delivery.isTentative && !(await stream.hold(delivery.hold(false))).startsWith("200\n")) continue;
       return { response: delivery.forWorker() };
     } finally {
       delivery.free();

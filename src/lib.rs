@@ -13,11 +13,13 @@
 //! | [`platform`] | what the platform gives us |
 
 pub mod access;
+pub mod agents;
 pub mod append;
 pub mod body;
 pub mod config;
 pub mod deployment;
 pub mod hooks;
+pub mod hosted;
 pub mod http;
 pub mod lease;
 pub mod live;
@@ -213,6 +215,34 @@ impl Front {
         Ok(push::Delivery::read(leased)?)
     }
 
+    /// Takes a lease of an agent. Not a constructor; see [`Self::read_lease`].
+    ///
+    /// # Errors
+    /// When it is none.
+    #[wasm_bindgen(js_name = readAgent)]
+    pub fn read_agent(leased: &str) -> Result<agents::decide::Decider, JsError> {
+        agents::decide::Decider::read(leased).map_err(|error| JsError::new(&error))
+    }
+
+    /// Takes a lease of hosted code. Not a constructor; see [`Self::read_lease`].
+    ///
+    /// # Errors
+    /// When it is none.
+    #[wasm_bindgen(js_name = readScript)]
+    pub fn read_script(leased: &str) -> Result<hosted::Script, JsError> {
+        hosted::Script::read(leased).map_err(|error| JsError::new(&error))
+    }
+
+    /// Takes a call of a model that a Runner owes. Not a constructor; see [`Self::read_lease`].
+    ///
+    /// # Errors
+    /// When it is none.
+    #[wasm_bindgen(js_name = readAsk)]
+    #[expect(clippy::needless_pass_by_value, reason = "what JavaScript hands over is owned")]
+    pub fn read_ask(ask: &str, attempt: u32, prepared: Option<String>) -> Result<agents::ask::Asking, JsError> {
+        Ok(agents::ask::Asking::read(ask, attempt, prepared.as_deref())?)
+    }
+
     /// What an object answered to a wish for a lease, as HTTP: a refusal.
     ///
     /// # Errors
@@ -300,6 +330,7 @@ enum Api {
     Children,
     Raw,
     Subscriptions,
+    Agents,
     Lease,
     Settle,
 }
@@ -314,6 +345,7 @@ impl Api {
             "children" => Self::Children,
             "raw" => Self::Raw,
             "subscriptions" => Self::Subscriptions,
+            "agents" => Self::Agents,
             "lease" => Self::Lease,
             "settle" => Self::Settle,
             _ => return None,
@@ -324,7 +356,7 @@ impl Api {
     fn methods(self) -> &'static str {
         match self {
             Self::Streams => "GET, HEAD, POST, DELETE",
-            Self::State | Self::Children | Self::Raw | Self::Subscriptions => "GET, HEAD",
+            Self::State | Self::Children | Self::Raw | Self::Subscriptions | Self::Agents => "GET, HEAD",
             Self::Lease | Self::Settle => "POST",
         }
     }
@@ -392,11 +424,12 @@ async fn call(
         (Api::Subscriptions, "GET" | "HEAD") => subscriptions::read(&stream, request, config, caller, path).await,
         // Leasing goes by `prepare_lease`.
         (Api::Settle, "POST") => settle::settle(env, config, &stream, request, caller, path).await,
-        (Api::State | Api::Children | Api::Raw, "GET" | "HEAD") => {
+        (Api::State | Api::Children | Api::Raw | Api::Agents, "GET" | "HEAD") => {
             caller.check(Need::Read, path)?;
             match api {
                 Api::State => read::state(&stream, request).await,
                 Api::Children => tree::children(env, request, path).await,
+                Api::Agents => agents::turn::read(&stream, &request.query).await,
                 _ => raw::read(&stream, request).await,
             }
         }

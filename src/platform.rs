@@ -37,6 +37,9 @@ extern "C" {
     /// `discard` of `stream.js`.
     #[wasm_bindgen(method, catch)]
     pub fn discard(this: &Stub, id: &str) -> Result<JsValue, JsValue>;
+    /// `read` of `stream.js`.
+    #[wasm_bindgen(method, catch)]
+    pub fn read(this: &Stub, query: &str) -> Result<JsValue, JsValue>;
     /// `head` of `stream.js`.
     #[wasm_bindgen(method, catch)]
     pub fn head(this: &Stub) -> Result<JsValue, JsValue>;

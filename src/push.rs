@@ -1,18 +1,23 @@
 //! What the courier sends for a lease, and what it makes of the answer. What waits is `courier.js`.
 
 use js_sys::{Array, JsString};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tailrace_agent::append::event;
 use tailrace_durable::delivery::lease::{Leased, Push};
 use tailrace_durable::delivery::retry::Failed;
 use tailrace_durable::delivery::settle::Said;
 use tailrace_model::cause::{CAUSE_HEADER, Cause};
+use tailrace_model::control::Target;
 use tailrace_model::control::subscription::secret_for;
 use tailrace_model::deployment::Deployment;
 use tailrace_model::event::Writer;
 use tailrace_model::line::StoredEvent;
-use tailrace_model::settle::{Settle, is_settle};
+use tailrace_model::settle::{Answered, Settle, is_settle};
 use tailrace_model::signature::{SigningSecret, message_id};
 use tailrace_model::text::cut;
-use tailrace_model::{Problem, StreamPath, json, limits, secret, target, time};
+use tailrace_model::json::quoted;
+use tailrace_model::{Problem, StreamPath, limits, secret, target, time};
 use wasm_bindgen::prelude::*;
 
 use crate::config::Config;
@@ -39,10 +44,48 @@ struct Outgoing {
 
 #[wasm_bindgen]
 impl Delivery {
-    /// What holds on to it: its name, and the first and the last event in it.
+    /// What holds on to it: its name, and the first and the last event in it; when a tool `runs`, also what says so.
     #[must_use]
-    pub fn hold(&self) -> String {
-        format!("{}\n{}\n{}", self.leased.lease, self.leased.first, self.leased.last)
+    pub fn hold(&self, runs: bool) -> String {
+        let Leased { lease, first, last, attempt, slug, .. } = &self.leased;
+        let started = self.call().filter(|_| runs).and_then(|call| {
+            let attempt = attempt + 1;
+            let payload = json!({"callId": call.call_id, "attempt": attempt});
+            let event = event(slug, "tool.started", &payload, call.offset)?;
+            let key = format!("{}:started:{attempt}", call.call_id);
+            serde_json::to_string(&Answered { key: Some(key), ..event }).ok()
+        });
+        format!("{lease}\n{first}\n{last}\n{}", started.unwrap_or_default())
+    }
+
+    /// Who decides, if that is somebody in the system: `agent` or `javascript`.
+    #[must_use]
+    #[wasm_bindgen(getter)]
+    pub fn host(&self) -> Option<String> {
+        let name = match self.leased.hosted.as_ref()?.config.target {
+            Target::Agent { .. } => "agent",
+            Target::Javascript { .. } => "javascript",
+            Target::Url { .. } | Target::Pull { .. } => return None,
+        };
+        Some(name.to_owned())
+    }
+
+    /// What to settle at once, because the call that it is of is not to be run; `undefined` = go on.
+    #[must_use]
+    #[wasm_bindgen(js_name = refuseCall)]
+    pub fn refuse_call(&self, now: f64, next: bool) -> Option<String> {
+        let call = self.call()?;
+        let tool = self.leased.push.as_ref()?.tool.as_ref()?;
+        #[expect(clippy::cast_precision_loss, reason = "times are far below 2^53")]
+        let is_late = now > call.at as f64 + tool.timeout_ms as f64;
+        let error = if is_late {
+            "no result in time"
+        } else if tool.approval && !call.is_approved {
+            "nobody approved this call"
+        } else {
+            return None;
+        };
+        Some(to_text(&Said { next, ..self.ended(&call, "tool.failed", &json!({"error": error})) }))
     }
 
     /// True when no event matches the condition.
@@ -81,9 +124,9 @@ impl Delivery {
         let Leased { lease, expires, stream_path, head, replay, state, .. } = &self.leased;
         let body = format!(
             "{{\"lease\":{},\"expiresAt\":{},\"streamPath\":{},\"events\":[\n{}\n],\"state\":{state},\"replay\":{replay},\"head\":{head}}}\n",
-            json::quoted(lease),
-            json::quoted(&time::to_rfc3339(*expires)),
-            json::quoted(stream_path),
+            quoted(lease),
+            quoted(&time::to_rfc3339(*expires)),
+            quoted(stream_path),
             self.leased.events.join(",\n"),
         );
         let response = text(200, &[("content-type", JSON), ("cache-control", "no-store")], &body);
@@ -134,6 +177,12 @@ impl Delivery {
         next: bool,
     ) -> String {
         let ms = to_ms(ms);
+        if let Some(call) = self.call() {
+            let ended = self.result_of(&call, status, body, is_cut);
+            if let Some(said) = ended {
+                return to_text(&Said { status: Some(status), ms: Some(ms), next, ..said });
+            }
+        }
         if !(200..300).contains(&status) {
             let failure = Failed {
                 error: self.error_of(status, body),
@@ -174,11 +223,52 @@ impl Delivery {
         Ok(Self { leased, sent: Vec::new() })
     }
 
+    /// The call of a tool that is pushed, if it is one.
+    fn call(&self) -> Option<Call> {
+        self.leased.push.as_ref()?.tool.as_ref()?;
+        Call::read(self.leased.events.first()?)
+    }
+
+    fn ended(&self, call: &Call, event_type: &str, fields: &Value) -> Said {
+        let mut payload = json!({"callId": call.call_id});
+        if let (Some(payload), Some(fields)) = (payload.as_object_mut(), fields.as_object()) {
+            payload.extend(fields.clone());
+        }
+        let append = event(&self.leased.slug, event_type, &payload, call.offset).into_iter().collect();
+        Said { lease: self.leased.lease.clone(), append, ..Said::default() }
+    }
+
+    /// What an answer means for a call: an answer that is no settle is the result, and one that says that the call is wrong
+    /// fails it. `None` = it is taken as any answer to a push: a settle, or a failure after which it is tried again.
+    fn result_of(&self, call: &Call, status: u16, body: &[u8], is_cut: bool) -> Option<Said> {
+        let text = self.without_secrets(&String::from_utf8_lossy(body));
+        let is_final = (400..500).contains(&status) && ![408, 409, 425, 429].contains(&status);
+        if is_final || (!(200..300).contains(&status) && self.leased.attempt + 1 >= TOOL_ATTEMPTS) {
+            return Some(self.ended(call, "tool.failed", &json!({"error": self.error_of(status, body)})));
+        }
+        if !(200..300).contains(&status) {
+            return None;
+        }
+        if is_cut {
+            let error = format!("the result is longer than {} bytes", limits::ANSWER_BYTES);
+            return Some(self.ended(call, "tool.failed", &json!({"error": error})));
+        }
+        if is_settle(&text) {
+            return None;
+        }
+        let result = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        let said = self.ended(call, "tool.completed", &json!({"result": result}));
+        if said.append.is_empty() {
+            return Some(self.ended(call, "tool.failed", &json!({"error": "the result nests too deep"})));
+        }
+        Some(said)
+    }
+
     /// The text without the secrets that were sent, as they are or as JSON writes them.
     fn without_secrets(&self, text: &str) -> String {
         let sent = self.sent.iter().filter(|it| !it.is_empty());
         sent.fold(text.to_owned(), |text, it| {
-            let quoted = json::quoted(it);
+            let quoted = quoted(it);
             text.replace(it, "[secret]").replace(quoted.trim_matches('"'), "[secret]")
         })
     }
@@ -228,8 +318,52 @@ impl Delivery {
     }
 
     fn failed(&self, mut failure: Failed, next: bool) -> String {
+        if let Some(call) = self.call().filter(|_| self.leased.attempt + 1 >= TOOL_ATTEMPTS) {
+            let error = self.without_secrets(&failure.error);
+            return to_text(&Said { next, ..self.ended(&call, "tool.failed", &json!({"error": error})) });
+        }
         failure.error = self.without_secrets(&failure.error);
         to_text(&Said { lease: self.leased.lease.clone(), failed: Some(failure), next, ..Said::default() })
+    }
+}
+
+/// So often a call of a tool is tried.
+const TOOL_ATTEMPTS: u32 = 4;
+
+/// A call of a tool, as `tool.requested` says it.
+struct Call {
+    call_id: String,
+    offset: u64,
+    at: i64,
+    /// Somebody approved it. Only the system says so.
+    is_approved: bool,
+}
+
+impl Call {
+    fn read(line: &str) -> Option<Self> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Payload {
+            call_id: String,
+        }
+        #[derive(Default, Deserialize)]
+        struct Metadata {
+            #[serde(default)]
+            tailrace: System,
+        }
+        #[derive(Default, Deserialize)]
+        struct System {
+            approved: Option<u64>,
+        }
+        let event = StoredEvent::parse(line).ok()?;
+        let payload: Payload = serde_json::from_str(event.payload.get()).ok()?;
+        let metadata = event.metadata.and_then(|raw| serde_json::from_str::<Metadata>(raw.get()).ok());
+        Some(Self {
+            call_id: payload.call_id,
+            offset: event.offset,
+            at: time::from_rfc3339(&event.created_at)?,
+            is_approved: metadata.is_some_and(|metadata| metadata.tailrace.approved.is_some()),
+        })
     }
 }
 
@@ -292,8 +426,8 @@ fn body_of(leased: &Leased, push: &Push) -> String {
     let Leased { slug, stream_path, events, state, replay, head, .. } = leased;
     format!(
         "{{\"subscription\":{},\"streamPath\":{},\"events\":[{}],\"state\":{state},\"replay\":{replay},\"head\":{head}}}",
-        json::quoted(slug),
-        json::quoted(stream_path),
+        quoted(slug),
+        quoted(stream_path),
         events.join(","),
     )
 }

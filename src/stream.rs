@@ -94,6 +94,17 @@ impl Stream {
         settled(self.stub.discard(id)).await.map(drop).map_err(|error| unforeseen("discard", &error))
     }
 
+    /// See [`tailrace_durable::call::read`]; the text is what [`read_text`] makes.
+    ///
+    /// # Errors
+    /// What the platform throws, as a problem. A refusal is an answer.
+    pub async fn read(&self, query: &str) -> Result<JsString, Problem> {
+        match settled(self.stub.read(query)).await {
+            Ok(text) => Ok(text.unchecked_into()),
+            Err(error) => Err(unforeseen("stream", &error)),
+        }
+    }
+
     /// See [`tailrace_durable::call::head`].
     ///
     /// # Errors

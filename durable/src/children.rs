@@ -242,6 +242,7 @@ fn is_older_than_own<S: Sql>(stream: &Stream<S>, subject: &str, at: Millis) -> R
         Some(("subscription", slug)) => life.state.subscriptions.get(slug).map(|it| it.offset),
         Some(("schedule", slug)) => life.state.schedules.get(slug).map(|it| it.offset),
         Some(("webhook", slug)) => life.state.hooks.get(slug).map(|it| it.offset),
+        Some(("tool", name)) => life.state.tools.get(name).map(|it| it.offset),
         _ => None,
     };
     let Some(stored) = offset.map(|offset| stream.event_at(offset)).transpose()?.flatten() else { return Ok(false) };

@@ -220,6 +220,7 @@ fn check<S: Sql>(
         }
         if let (Some(pause), Kind::Client | Kind::Import) = (&paused, kind)
             && !types::is_control(&entry.event_type)
+            && !types::configures_tool(&entry.event_type)
         {
             return Err(Problem::StreamPaused { reason: pause.reason.clone(), since: pause.since }.into());
         }
@@ -237,6 +238,7 @@ fn check<S: Sql>(
             next.count();
         }
         if types::changes_state(&entry.event_type)
+            && kind != Kind::Import
             && let Some(control) = read_control(entry)
         {
             // What begins the window anew is not counted itself.

@@ -19,6 +19,8 @@
 //! | [`parking`] | hooks that wait to be let in |
 //! | [`hooks`] | how hooks are configured |
 //! | [`raw`] | the exact bytes of hooks |
+//! | [`speech`] | what a model is saying right now, and what became of its request |
+//! | [`runner`] | the calls of models that a Runner owes |
 //! | [`wire`] | what the front Worker and the objects say to each other |
 //! | [`schema`] | every table |
 //! | `object` | the bindings to the platform, the only part that knows it |
@@ -41,8 +43,10 @@ pub mod obligation;
 pub mod page;
 pub mod parking;
 pub mod raw;
+pub mod runner;
 pub mod schedule;
 pub mod schema;
+pub mod speech;
 pub mod sql;
 pub mod stream;
 pub mod wire;

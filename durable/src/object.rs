@@ -6,6 +6,7 @@ use tailrace_model::{StreamPath, limits};
 use wasm_bindgen::prelude::*;
 
 use crate::obligation::Call;
+use crate::runner::{self, Ask, Runner};
 use crate::sql::{Joined, Param, Row, Sql, Text, Value};
 use crate::stream::{Moment, Stream};
 use crate::wire::{Answer, Frame};
@@ -121,6 +122,32 @@ impl StreamCore {
     pub fn take_frame(&mut self) -> Option<String> {
         self.frames.extend(self.stream.take_news().into_iter().map(|slug| Frame::Due { slug }));
         if self.frames.is_empty() { None } else { Some(self.frames.remove(0).to_text()) }
+    }
+
+    /// What is being said right now: frames for somebody who joins.
+    #[must_use]
+    pub fn speeches(&self, now: f64) -> Array {
+        let frames = crate::speech::so_far(&self.stream, moment(now, 0.0));
+        frames.iter().map(|frame| JsValue::from_str(&frame.to_text())).collect()
+    }
+
+    /// See [`call::say`].
+    ///
+    /// # Errors
+    /// When the storage fails.
+    pub fn say(&mut self, text: &str, now: f64, random: f64) -> Result<JsString, Thrown> {
+        let outcome = call::say(&mut self.stream, moment(now, random), text);
+        self.finish(outcome)
+    }
+
+    /// See [`call::end_request`].
+    ///
+    /// # Errors
+    /// When the storage fails.
+    #[wasm_bindgen(js_name = endRequest)]
+    pub fn end_request(&mut self, text: &str, now: f64, random: f64) -> Result<JsString, Thrown> {
+        let outcome = call::end_request(&mut self.stream, moment(now, random), text);
+        self.finish(outcome)
     }
 
     /// See [`call::append`].
@@ -254,8 +281,8 @@ impl StreamCore {
     ///
     /// # Errors
     /// When the storage fails.
-    pub fn hold(&mut self, lease: &str) -> Result<JsString, Thrown> {
-        let outcome = call::hold(&mut self.stream, lease);
+    pub fn hold(&mut self, lease: &str, now: f64, random: f64) -> Result<JsString, Thrown> {
+        let outcome = call::hold(&mut self.stream, moment(now, random), lease);
         self.finish(outcome)
     }
 
@@ -379,6 +406,130 @@ impl StreamCore {
         self.frames.extend(frames);
         Ok(())
     }
+}
+
+/// A Runner's logic, as its object holds it. See [`Runner`].
+#[wasm_bindgen]
+pub struct RunnerCore {
+    runner: Runner<Database>,
+}
+
+impl std::panic::RefUnwindSafe for RunnerCore {}
+impl std::panic::UnwindSafe for RunnerCore {}
+
+#[wasm_bindgen]
+impl RunnerCore {
+    /// Opens it. Writes nothing.
+    #[wasm_bindgen(constructor)]
+    #[must_use]
+    pub fn open(database: Database) -> RunnerCore {
+        console_error_panic_hook::set_once();
+        Self { runner: Runner::new(database) }
+    }
+
+    /// When the alarm should ring; `undefined` = never.
+    ///
+    /// # Errors
+    /// When the storage fails.
+    pub fn alarm(&self) -> Result<Option<f64>, Thrown> {
+        #[expect(clippy::cast_precision_loss, reason = "times are far below 2^53")]
+        self.runner.due().map(|due| due.map(|at| at as f64)).map_err(|failure| thrown(&failure))
+    }
+
+    /// See [`Runner::owe`]; the text is an [`Ask`].
+    ///
+    /// # Errors
+    /// When the storage fails.
+    pub fn owe(&self, ask: &str, now: f64, random: f64) -> Result<(), Thrown> {
+        done(self.runner.owe(moment(now, random), &serde_json::from_str::<Ask>(ask)?))
+    }
+
+    /// See [`Runner::break_off`]; the text is an [`Ask`].
+    ///
+    /// # Errors
+    /// When the storage fails.
+    #[wasm_bindgen(js_name = breakOff)]
+    pub fn break_off(&self, ask: &str, now: f64, random: f64) -> Result<(), Thrown> {
+        done(self.runner.break_off(moment(now, random), &serde_json::from_str::<Ask>(ask)?))
+    }
+
+    /// See [`Runner::next`]: a `Work` as JSON, or `undefined`.
+    ///
+    /// # Errors
+    /// When the storage fails.
+    pub fn next(&self, now: f64, random: f64) -> Result<Option<String>, Thrown> {
+        let work = self.runner.next(moment(now, random)).map_err(|failure| thrown(&failure))?;
+        Ok(work.map(|work| serde_json::json!(work).to_string()))
+    }
+
+    /// See [`Runner::beat`].
+    ///
+    /// # Errors
+    /// When the storage fails.
+    pub fn beat(&self, request: &str, now: f64, random: f64) -> Result<bool, Thrown> {
+        done(self.runner.beat(moment(now, random), request))
+    }
+
+    /// See [`Runner::answered`].
+    ///
+    /// # Errors
+    /// When the storage fails.
+    pub fn answered(&self, request: &str, payload: &str, now: f64, random: f64) -> Result<(), Thrown> {
+        done(self.runner.answered(moment(now, random), request, payload))
+    }
+
+    /// See [`Runner::interrupted`].
+    ///
+    /// # Errors
+    /// When the storage fails.
+    pub fn interrupted(&self, request: &str, partial: &str, now: f64, random: f64) -> Result<(), Thrown> {
+        done(self.runner.interrupted(moment(now, random), request, partial))
+    }
+
+    /// See [`Runner::failed`]; the text is a [`runner::Failed`].
+    ///
+    /// # Errors
+    /// When the storage fails.
+    pub fn failed(&self, request: &str, failed: &str, now: f64, random: f64) -> Result<(), Thrown> {
+        done(self.runner.failed(moment(now, random), request, &serde_json::from_str::<runner::Failed>(failed)?))
+    }
+
+    /// See [`Runner::told`].
+    ///
+    /// # Errors
+    /// When the storage fails.
+    pub fn told(&self, request: &str) -> Result<(), Thrown> {
+        done(self.runner.told(request))
+    }
+
+    /// See [`Runner::forget`].
+    ///
+    /// # Errors
+    /// When the storage fails.
+    pub fn forget(&self, request: &str) -> Result<(), Thrown> {
+        done(self.runner.forget(request))
+    }
+
+    /// See [`Runner::pause`].
+    ///
+    /// # Errors
+    /// When the storage fails.
+    pub fn pause(&self, request: &str, now: f64, random: f64) -> Result<(), Thrown> {
+        done(self.runner.pause(moment(now, random), request))
+    }
+
+    /// See [`runner::BEAT_MS`].
+    #[must_use]
+    #[wasm_bindgen(js_name = beatMs)]
+    pub fn beat_ms() -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "a few seconds")]
+        let ms = runner::BEAT_MS as f64;
+        ms
+    }
+}
+
+fn done<T>(result: Result<T, Failure>) -> Result<T, Thrown> {
+    result.map_err(|failure| thrown(&failure))
 }
 
 impl StreamCore {

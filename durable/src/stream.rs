@@ -13,6 +13,7 @@ use crate::delivery::outbox::{self, Outbox};
 use crate::delivery::{self, Delivery};
 use crate::log::Stored;
 use crate::parking::Parked;
+use crate::speech::Speeches;
 use crate::sql::Sql;
 use crate::{Failure, control, log, obligation, parking, schedule, schema};
 
@@ -69,6 +70,8 @@ pub struct Life {
     pub deliveries: BTreeMap<String, Delivery>,
     /// Schedules at work.
     pub schedules: BTreeMap<String, schedule::Next>,
+    /// What models are saying right now.
+    pub speeches: Speeches,
 }
 
 impl<S: Sql> Stream<S> {
@@ -155,5 +158,5 @@ fn load<S: Sql>(sql: &S) -> Result<Option<Life>, Failure> {
     let window = log::window(sql, &state.breaker, last_at)?;
     let deliveries = delivery::load(sql, &state, head)?;
     let schedules = schedule::load(sql, &state)?;
-    Ok(Some(Life { head, last_at, state, window, parked: parking::load(sql)?, deliveries, schedules }))
+    Ok(Some(Life { head, last_at, state, window, parked: parking::load(sql)?, deliveries, schedules, speeches: Speeches::new() }))
 }

@@ -1,8 +1,11 @@
 //! Control events: what their payloads may say. There is no other way to configure a stream.
 
+pub mod agent;
 mod fields;
+pub mod javascript;
 pub mod schedule;
 pub mod subscription;
+pub mod tool;
 pub mod webhook;
 
 use serde_json::{Map, Value};
@@ -13,6 +16,7 @@ use crate::problem::Problem;
 use fields::{Fields, invalid};
 pub use schedule::Schedule;
 pub use subscription::{Subscription, Target};
+pub use tool::Tool;
 pub use webhook::Webhook;
 
 /// A control event, understood.
@@ -91,6 +95,15 @@ pub enum Control {
     SubscriptionResumed(Resume),
     /// `webhook.configured`.
     WebhookConfigured(Box<Webhook>),
+    /// `tool.configured`.
+    ToolConfigured(Box<Tool>),
+    /// `tool.removed`.
+    ToolRemoved {
+        /// Which.
+        name: String,
+        /// Holds for every stream below too.
+        children: bool,
+    },
     /// `webhook.removed`.
     WebhookRemoved {
         /// Which.
@@ -127,6 +140,16 @@ impl Control {
         if let Some(Self::SubscriptionConfigured(subscription)) = &control {
             subscription.check(deployment)?;
         }
+        if let Some(Self::ToolConfigured(tool)) = &control
+            && let Some(subscription) = tool.subscription()
+        {
+            subscription.check(deployment).map_err(|problem| match problem {
+                Problem::InvalidControlEvent { field, detail } => {
+                    Problem::InvalidControlEvent { field: field.replace("target.url", "url"), detail }
+                }
+                other => other,
+            })?;
+        }
         if let Some(Self::WebhookConfigured(webhook)) = &control {
             webhook.check(deployment)?;
         }
@@ -155,7 +178,7 @@ impl Control {
             }
             _ => {}
         }
-        let breaker = fields.0.remove("breaker");
+        let breaker = fields.rest.remove("breaker");
         match Self::from_fields(event_type, &mut fields).ok()?? {
             Self::Paused { reason, children, .. } => Some(Self::Paused { reason, breaker, children }),
             other => Some(other),
@@ -174,11 +197,13 @@ impl Control {
             Self::ScheduleConfigured(schedule) => schedule.children,
             Self::SubscriptionConfigured(subscription) => subscription.children,
             Self::WebhookConfigured(webhook) => webhook.children,
+            Self::ToolConfigured(tool) => tool.children,
             Self::Paused { children, .. }
             | Self::Resumed { children }
             | Self::BreakerConfigured { children, .. }
             | Self::ScheduleRemoved { children, .. }
             | Self::SubscriptionRemoved { children, .. }
+            | Self::ToolRemoved { children, .. }
             | Self::WebhookRemoved { children, .. } => *children,
         }
     }
@@ -195,6 +220,8 @@ impl Control {
             Self::SubscriptionRemoved { slug, .. } => Some(format!("subscription:{slug}")),
             Self::WebhookConfigured(webhook) => Some(format!("webhook:{}", webhook.slug)),
             Self::WebhookRemoved { slug, .. } => Some(format!("webhook:{slug}")),
+            Self::ToolConfigured(tool) => Some(format!("tool:{}", tool.name)),
+            Self::ToolRemoved { name, .. } => Some(format!("tool:{name}")),
             Self::Created { .. }
             | Self::MetadataUpdated { .. }
             | Self::ScheduleEnded { .. }
@@ -228,6 +255,10 @@ impl Control {
             }
             "webhook.configured" => Self::WebhookConfigured(Box::new(Webhook::from_fields(fields)?)),
             "webhook.removed" => Self::WebhookRemoved { slug: fields.slug()?, children: fields.flag("children")? },
+            "tool.configured" => Self::ToolConfigured(Box::new(Tool::from_fields(fields)?)),
+            "tool.removed" => {
+                Self::ToolRemoved { name: tool::name_from(fields)?, children: fields.flag("children")? }
+            }
             "subscription.resumed" => Self::SubscriptionResumed(resume_from(fields)?),
             _ => return Ok(None),
         }))

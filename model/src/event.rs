@@ -144,6 +144,9 @@ impl Envelope<'_> {
                 return Err(Problem::ReservedType { event_type: event_type.to_owned() }.into());
             }
         } else {
+            if types::configures_tool(event_type) && !writer.import {
+                Control::check(event_type, payload, writer.deployment)?;
+            }
             Cow::Borrowed(event_type)
         };
         let origin = writer.import.then(|| self.origin(system));

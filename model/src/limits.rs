@@ -121,3 +121,31 @@ pub const WEBHOOK_BYTES: usize = 16 * KIB;
 pub const FILLED_BYTES: usize = 16 * KIB;
 /// The body of a hook that is held because its source's definition looks into it.
 pub const HOOK_HELD_BYTES: usize = MIB;
+/// Bytes of what a model is told before everything else.
+pub const SYSTEM_BYTES: usize = 256 * KIB;
+/// Bytes of what an agent's requests say beside the conversation.
+pub const OPTIONS_BYTES: usize = 16 * KIB;
+/// How long an agent waits for more input before it answers, when nothing is said.
+pub const DEBOUNCE_MS: u64 = 250;
+/// Turns of a model in one chain of causes, when nothing is said.
+pub const TURNS: u64 = 20;
+/// Milliseconds that a call of a model may take as a whole, when nothing is said.
+pub const MODEL_TOTAL_MS: u64 = 300_000;
+/// The longest that can be said: the platform ends what an alarm does after 15 minutes.
+pub const MODEL_TOTAL_MS_MAX: u64 = 840_000;
+/// Milliseconds that may pass until something comes of a model's answer, when nothing is said.
+pub const MODEL_IDLE_MS: u64 = 60_000;
+/// Milliseconds that a call of a tool may take, when nothing is said.
+pub const TOOL_TIMEOUT_MS: u64 = 600_000;
+/// The longest that can be said.
+pub const TOOL_TIMEOUT_MS_MAX: u64 = 86_400_000;
+/// Tools that are configured in one stream.
+pub const TOOLS: usize = 100;
+/// Bytes of what configures a tool.
+pub const TOOL_BYTES: usize = 64 * KIB;
+/// Bytes of a source of hosted JavaScript.
+pub const SOURCE_BYTES: usize = MIB;
+/// How often hosted JavaScript is configured within a minute.
+pub const SOURCES_A_MINUTE: usize = 10;
+/// Bytes of what `read_stream` tells a model.
+pub const TOLD_BYTES: usize = 64 * KIB;

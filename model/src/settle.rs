@@ -43,6 +43,12 @@ pub struct Answered {
     pub cause: Option<(Option<String>, u64)>,
     /// The part of its line that does not depend on the stream.
     pub fragment: String,
+    /// It is the system's own: no grant is asked for. Never read from what anybody says.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_system: bool,
+    /// It begins a turn of a model: one more in the chain of causes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_turn: bool,
 }
 
 /// True for a JSON object with any of the fields of a settle: what a push is answered with is one then.
@@ -119,6 +125,14 @@ fn append_from(value: &RawValue, here: &StreamPath, writer: Writer) -> Result<Ve
     list.iter().enumerate().map(|(index, entry)| answered_from(entry.get(), index, here, writer)).collect()
 }
 
+/// Reads one event that something in the stream `here` wants to append: `{type, payload?, streamPath?, …}`.
+///
+/// # Errors
+/// [`Problem`] naming the field.
+pub fn answered(text: &str, here: &StreamPath, writer: Writer) -> Result<Answered, Problem> {
+    answered_from(text, 0, here, writer)
+}
+
 fn answered_from(text: &str, index: usize, here: &StreamPath, writer: Writer) -> Result<Answered, Problem> {
     let at = |field: &str, detail: String| invalid(&format!("append[{index}].{field}"), detail);
     let mut envelope: Envelope = serde_json::from_str(text)
@@ -149,7 +163,15 @@ fn answered_from(text: &str, index: usize, here: &StreamPath, writer: Writer) ->
         return Err(Problem::TooLarge { what: "an event in bytes", limit: limits::EVENT_BYTES });
     }
     let cause = event.cause.map(|cause| (cause.stream_path.map(|path| path.to_string()), cause.offset));
-    Ok(Answered { to, event_type: event.event_type, key: event.key, cause, fragment: event.fragment })
+    Ok(Answered {
+        to,
+        event_type: event.event_type,
+        key: event.key,
+        cause,
+        fragment: event.fragment,
+        is_system: false,
+        is_turn: false,
+    })
 }
 
 fn invalid(field: &str, detail: impl Into<String>) -> Problem {

@@ -7,10 +7,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::control::{Control, Schedule, Subscription, Webhook};
+use crate::control::{Control, Schedule, Subscription, Target, Tool, Webhook, tool};
 use crate::limits;
 use crate::problem::Problem;
 use crate::time::{Millis, to_rfc3339};
+
+const MINUTE_MS: Millis = 60_000;
 
 /// A stream's control state.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -31,6 +33,10 @@ pub struct ControlState {
     pub schedules: BTreeMap<String, Arc<Scheduled>>,
     /// How hooks are understood, by source.
     pub hooks: BTreeMap<String, Arc<Hooked>>,
+    /// What agents may call, by name.
+    pub tools: BTreeMap<String, Tooled>,
+    /// When hosted code was configured in the last minute.
+    pub sources: Vec<Millis>,
 }
 
 /// A source of hooks, since it was last configured.
@@ -38,6 +44,15 @@ pub struct ControlState {
 pub struct Hooked {
     /// How it is configured.
     pub config: Webhook,
+    /// The offset of the event that configured it.
+    pub offset: u64,
+}
+
+/// A tool, since it was last configured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Tooled {
+    /// How it is configured.
+    pub config: Tool,
     /// The offset of the event that configured it.
     pub offset: u64,
 }
@@ -144,6 +159,10 @@ pub enum Part {
     Schedule(String),
     /// The source of hooks of this slug.
     Webhook(String),
+    /// The tool of this name.
+    Tool(String),
+    /// [`ControlState::sources`]
+    Sources,
 }
 
 impl Part {
@@ -156,9 +175,11 @@ impl Part {
             Self::Breaker => "breaker",
             Self::Metadata => "metadata",
             Self::Inherited => "inherited",
+            Self::Sources => "sources",
             Self::Subscription(slug) => return Cow::Owned(format!("subscription:{slug}")),
             Self::Schedule(slug) => return Cow::Owned(format!("schedule:{slug}")),
             Self::Webhook(slug) => return Cow::Owned(format!("webhook:{slug}")),
+            Self::Tool(name) => return Cow::Owned(format!("tool:{name}")),
         })
     }
 }
@@ -202,9 +223,14 @@ impl ControlState {
             }
             Control::SubscriptionConfigured(config) => {
                 room_for(&self.subscriptions, &config.slug, limits::SUBSCRIPTIONS, "subscriptions of a stream")?;
+                let mut parts = vec![Part::Subscription(config.slug.clone())];
+                if matches!(config.target, Target::Javascript { .. }) {
+                    self.note_source(at)?;
+                    parts.push(Part::Sources);
+                }
                 let subscribed = Subscribed { config: (**config).clone(), offset, halted: None };
                 self.subscriptions.insert(config.slug.clone(), Arc::new(subscribed));
-                vec![Part::Subscription(config.slug.clone())]
+                parts
             }
             Control::SubscriptionRemoved { slug, .. } => {
                 self.subscriptions.remove(slug);
@@ -218,6 +244,13 @@ impl ControlState {
             Control::WebhookRemoved { slug, .. } => {
                 self.hooks.remove(slug);
                 vec![Part::Webhook(slug.clone())]
+            }
+            Control::ToolConfigured(config) => self.configure_tool(offset, config)?,
+            Control::ToolRemoved { name, .. } => {
+                self.tools.remove(name);
+                let slug = tool::slug_of(name);
+                self.subscriptions.remove(&slug);
+                vec![Part::Tool(name.clone()), Part::Subscription(slug)]
             }
             Control::SubscriptionHalted { slug, reason, offset, last_status } => {
                 let halt = Halt { reason: reason.clone(), offset: *offset, last_status: *last_status, since: at };
@@ -237,6 +270,39 @@ impl ControlState {
             self.inherit(subject, offset, control);
             parts.push(Part::Inherited);
         }
+        Ok(parts)
+    }
+
+    /// Code that configures code anew all the time is stopped.
+    fn note_source(&mut self, at: Millis) -> Result<(), Problem> {
+        self.sources.retain(|before| at - before < MINUTE_MS);
+        if let (Some(first), true) = (self.sources.first(), self.sources.len() >= limits::SOURCES_A_MINUTE) {
+            let left = MINUTE_MS - (at - first);
+            return Err(Problem::Unavailable {
+                detail: format!("javascript was configured {} times within a minute", limits::SOURCES_A_MINUTE),
+                retry_after: u32::try_from(left / 1_000 + 1).unwrap_or(1),
+            });
+        }
+        self.sources.push(at);
+        Ok(())
+    }
+
+    /// A tool with a URL is a subscription as well.
+    fn configure_tool(&mut self, offset: u64, config: &Tool) -> Result<Vec<Part>, Problem> {
+        room_for(&self.tools, &config.name, limits::TOOLS, "tools of a stream")?;
+        let slug = tool::slug_of(&config.name);
+        let had_url = self.tools.get(&config.name).is_some_and(|tool| tool.config.url.is_some());
+        let mut parts = vec![Part::Tool(config.name.clone())];
+        if let Some(subscription) = config.subscription() {
+            room_for(&self.subscriptions, &slug, limits::SUBSCRIPTIONS, "subscriptions of a stream")?;
+            let subscribed = Subscribed { config: subscription, offset, halted: None };
+            self.subscriptions.insert(slug.clone(), Arc::new(subscribed));
+            parts.push(Part::Subscription(slug));
+        } else if had_url {
+            self.subscriptions.remove(&slug);
+            parts.push(Part::Subscription(slug));
+        }
+        self.tools.insert(config.name.clone(), Tooled { config: config.clone(), offset });
         Ok(parts)
     }
 
@@ -274,6 +340,9 @@ impl ControlState {
             Part::Subscription(slug) => {
                 self.subscriptions.get(slug).and_then(|it| serde_json::to_string(it.as_ref()).ok())
             }
+            Part::Sources if self.sources.is_empty() => None,
+            Part::Sources => serde_json::to_string(&self.sources).ok(),
+            Part::Tool(name) => self.tools.get(name).and_then(|it| serde_json::to_string(it).ok()),
             Part::Webhook(slug) => self.hooks.get(slug).and_then(|it| serde_json::to_string(it.as_ref()).ok()),
             Part::Schedule(slug) => self.schedules.get(slug).and_then(|it| serde_json::to_string(it.as_ref()).ok()),
         }
@@ -289,9 +358,13 @@ impl ControlState {
             ("paused", _) => self.paused = Some(serde_json::from_str(text)?),
             ("breaker", _) => self.breaker = serde_json::from_str(text)?,
             ("metadata", _) => self.metadata = serde_json::from_str(text)?,
+            ("sources", _) => self.sources = serde_json::from_str(text)?,
             ("inherited", _) => self.inherited = serde_json::from_str(text)?,
             ("subscription", slug) => {
                 self.subscriptions.insert(slug.to_owned(), Arc::new(serde_json::from_str(text)?));
+            }
+            ("tool", name) => {
+                self.tools.insert(name.to_owned(), serde_json::from_str(text)?);
             }
             ("webhook", slug) => {
                 self.hooks.insert(slug.to_owned(), Arc::new(serde_json::from_str(text)?));
@@ -322,8 +395,8 @@ impl ControlState {
         out.insert("subscriptions".into(), Value::Object(subscriptions.collect()));
         let hooks = self.hooks.iter().map(|(slug, it)| (slug.clone(), it.to_json()));
         out.insert("hooks".into(), Value::Object(hooks.collect()));
-        // Filled by what configures them; an empty object says that nothing is.
-        out.insert("tools".into(), json!({}));
+        let tools = self.tools.iter().map(|(name, it)| (name.clone(), Value::Object(it.config.to_json())));
+        out.insert("tools".into(), Value::Object(tools.collect()));
         out
     }
 
@@ -335,6 +408,7 @@ impl ControlState {
             Control::Resumed { .. }
                 | Control::ScheduleRemoved { .. }
                 | Control::SubscriptionRemoved { .. }
+                | Control::ToolRemoved { .. }
                 | Control::WebhookRemoved { .. }
         );
         let is_for_children = control.holds_for_children();

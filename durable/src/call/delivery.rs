@@ -3,6 +3,7 @@
 use serde_json::json;
 use tailrace_model::limits;
 use tailrace_model::problem::Problem;
+use tailrace_model::settle::Answered;
 use tailrace_model::time::Millis;
 
 use super::{Done, Outcome, changes, only};
@@ -11,6 +12,7 @@ use crate::delivery::below::{self, Picked};
 use crate::delivery::lease::{self, Leased, Wish};
 use crate::delivery::settle::{self as settling, Said};
 use crate::delivery::{push, report};
+use crate::speech::{self, Delta};
 use crate::sql::{Sql, Text};
 use crate::stream::{Moment, Stream};
 use crate::wire::{Answer, Frame};
@@ -42,17 +44,22 @@ pub fn lease<S: Sql>(stream: &mut Stream<S>, now: Moment, text: &str) -> Done<S>
     ))
 }
 
-/// Holds on to a lease of which some events match its condition. The text is its name and the first and
-/// the last of them, a line each.
+/// Holds on to a lease of which some events match its condition. The text is its name, the first and the last of them, and
+/// an event to append with it ([`Answered`] as JSON, with the key of the system's under which it lands once) or nothing, a
+/// line each.
 ///
 /// # Errors
 /// [`Failure`]
-pub fn hold<S: Sql>(stream: &mut Stream<S>, text: &str) -> Done<S> {
+pub fn hold<S: Sql>(stream: &mut Stream<S>, now: Moment, text: &str) -> Done<S> {
     let mut lines = text.split('\n');
     let id = lines.next().unwrap_or_default();
     let mut offset = |missing| lines.next().and_then(|text| text.parse().ok()).unwrap_or(missing);
     let delivered = (offset(0), offset(u64::MAX));
-    lease::hold(stream, id, delivered).map(|()| only(Answer::ok("")))
+    lease::hold(stream, id, delivered)?;
+    let Some(started) = lines.next().filter(|text| !text.is_empty()) else { return Ok(only(Answer::ok(""))) };
+    let started: Answered = serde_json::from_str(started).map_err(|error| Failure::Storage(error.to_string()))?;
+    let committed = settling::append_once(stream, now, &started)?;
+    Ok(Outcome { answer: Answer::ok(""), frames: super::frames(stream, [committed.as_ref()]) })
 }
 
 /// Takes in what the holder of a lease says: a [`Said`] as JSON. The answer is for the holder; for the courier that goes on,
@@ -129,6 +136,26 @@ pub fn unpick<S: Sql>(stream: &mut Stream<S>, text: &str) -> Done<S> {
 pub fn subscriptions<S: Sql>(stream: &Stream<S>, now: Millis, slug: &str) -> Done<S> {
     let report = report::report(stream, now, Some(slug).filter(|slug| !slug.is_empty()))?;
     Ok(only(Answer::ok(&report.to_string()).with("tailrace-generation", stream.generation().unwrap_or_default())))
+}
+
+/// Takes in more of what a model is saying: a [`Delta`] as JSON. The answer is how many characters are known here now.
+///
+/// # Errors
+/// [`Failure`]
+pub fn say<S: Sql>(stream: &mut Stream<S>, now: Moment, text: &str) -> Done<S> {
+    let delta: Delta = serde_json::from_str(text).map_err(|error| Failure::Storage(error.to_string()))?;
+    let (known, frames) = speech::say(stream, now, &delta)?;
+    Ok(Outcome { answer: Answer::ok(&known.to_string()), frames })
+}
+
+/// Takes in what became of a model's request: a [`speech::Outcome`] as JSON.
+///
+/// # Errors
+/// [`Failure`]
+pub fn end_request<S: Sql>(stream: &mut Stream<S>, now: Moment, text: &str) -> Done<S> {
+    let outcome: speech::Outcome = serde_json::from_str(text).map_err(|error| Failure::Storage(error.to_string()))?;
+    let committed = speech::end(stream, now, &outcome)?;
+    Ok(Outcome { answer: Answer::ok("{}"), frames: super::frames(stream, [committed.as_ref()]) })
 }
 
 fn leased_answer<T: Text>(leased: &Leased) -> Answer<T> {

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use tailrace_model::control::subscription::{From, Subscription};
-use tailrace_model::control::{Control, Resume};
+use tailrace_model::control::{Control, Resume, tool};
 use tailrace_model::line::StoredEvent;
 
 use super::progress::{Progress, save, save_with_state};
@@ -16,15 +16,12 @@ use crate::stream::{Moment, Stream};
 pub(super) fn obey<S: Sql>(stream: &mut Stream<S>, now: Moment, offset: u64, control: &Control) -> Result<(), Failure> {
     match control {
         Control::SubscriptionConfigured(config) => configure(stream, now, offset, config),
-        Control::SubscriptionRemoved { slug, .. } => {
-            if let Some(life) = stream.life.as_mut()
-                && life.deliveries.remove(slug).is_some()
-            {
-                stream.sql.run("DELETE FROM deliveries WHERE slug = ?", &[slug.as_str().into()])?;
-                below::forget(stream, slug)?;
-            }
-            Ok(())
-        }
+        Control::SubscriptionRemoved { slug, .. } => remove(stream, slug),
+        Control::ToolConfigured(tool) => match tool.subscription() {
+            Some(config) => configure(stream, now, offset, &config),
+            None => without_tool(stream, &tool.name),
+        },
+        Control::ToolRemoved { name, .. } => without_tool(stream, name),
         Control::SubscriptionResumed(resume) => resume_one(stream, resume),
         Control::Resumed { .. } => {
             let Some(life) = stream.life.as_mut() else { return Ok(()) };
@@ -36,6 +33,23 @@ pub(super) fn obey<S: Sql>(stream: &mut Stream<S>, now: Moment, offset: u64, con
         }
         _ => Ok(()),
     }
+}
+
+fn remove<S: Sql>(stream: &mut Stream<S>, slug: &str) -> Result<(), Failure> {
+    if let Some(life) = stream.life.as_mut()
+        && life.deliveries.remove(slug).is_some()
+    {
+        stream.sql.run("DELETE FROM deliveries WHERE slug = ?", &[slug.into()])?;
+        below::forget(stream, slug)?;
+    }
+    Ok(())
+}
+
+/// Ends the subscription that ran a tool, if that is what it was.
+fn without_tool<S: Sql>(stream: &mut Stream<S>, name: &str) -> Result<(), Failure> {
+    let slug = tool::slug_of(name);
+    let is_configured = stream.life.as_ref().is_some_and(|life| life.state.subscriptions.contains_key(&slug));
+    if is_configured { Ok(()) } else { remove(stream, &slug) }
 }
 
 fn configure<S: Sql>(stream: &mut Stream<S>, now: Moment, offset: u64, config: &Subscription) -> Result<(), Failure> {

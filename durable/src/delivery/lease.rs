@@ -1,8 +1,10 @@
 //! Which events a subscription is handed next, and giving them to one holder at a time.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use tailrace_model::Problem;
-use tailrace_model::control::Target;
+use tailrace_model::control::{Subscription, Target, Tool, tool};
 use tailrace_model::limits;
 use tailrace_model::line::StoredEvent;
 use tailrace_model::state::Subscribed;
@@ -13,7 +15,7 @@ use super::{Delivery, may_deliver, retry};
 use crate::Failure;
 use crate::log::lines_with_types;
 use crate::sql::{Row, Sql};
-use crate::stream::{Moment, Stream};
+use crate::stream::{Life, Moment, Stream};
 
 /// Milliseconds that a lease of the courier lasts longer than the push may take.
 const COURIER_MARGIN_MS: u64 = 10_000;
@@ -57,6 +59,25 @@ pub struct Leased {
     /// How it is pushed, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub push: Option<Push>,
+    /// What code in the system decides with, if that has the lease.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hosted: Option<Box<Hosted>>,
+}
+
+/// What code in the system needs to decide.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Hosted {
+    /// How the subscription is configured.
+    pub config: Subscription,
+    /// The event that configured it.
+    pub configured: u64,
+    /// The tools of the stream, for an agent.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tools: BTreeMap<String, Tool>,
+    /// The last event that all have seen that it waits for; `None` = all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<u64>,
 }
 
 /// How a batch is pushed.
@@ -73,6 +94,9 @@ pub struct Push {
     pub headers: Vec<(String, String)>,
     /// The versions of the secrets that it is signed with.
     pub secret_versions: Vec<Option<String>>,
+    /// The tool that it runs, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool: Option<Tool>,
 }
 
 /// What became of the wish for a lease.
@@ -118,35 +142,45 @@ pub fn lease<S: Sql>(stream: &mut Stream<S>, now: Moment, slug: &str, for_ms: u6
     if let Some(due) = delivery.progress.due.filter(|due| *due > now.at) {
         return Ok(Wish::Nothing { again: Some(due) });
     }
-    if !delivery.pending {
-        return Ok(Wish::Nothing { again: None });
+    let mut batch = Batch { events: Vec::new(), replay: false, seen: delivery.progress.cursor };
+    if delivery.pending {
+        batch = next_batch(&stream.sql, delivery, &subscribed, head)?;
     }
-    let batch = next_batch(&stream.sql, delivery, &subscribed, head)?;
-    let (Some((first, _)), Some((last, _))) = (batch.events.first(), batch.events.last()) else {
+    if batch.events.is_empty() {
         delivery.progress.cursor = batch.seen;
         delivery.pending = batch.seen < head;
         delivery.told &= delivery.pending;
         if delivery.progress.cursor - delivery.saved.min(delivery.progress.cursor) >= limits::CURSOR_SAVED_EVERY {
             save(&stream.sql, slug, delivery)?;
         }
-        return Ok(Wish::Nothing { again: delivery.pending.then_some(now.at) });
+        if delivery.pending || delivery.progress.wake.is_none_or(|wake| wake > now.at) {
+            let again = if delivery.pending { Some(now.at) } else { delivery.progress.wake };
+            return Ok(Wish::Nothing { again });
+        }
+    }
+    let (first, last) = match (batch.events.first(), batch.events.last()) {
+        (Some((first, _)), Some((last, _))) => (*first, *last),
+        _ => (delivery.progress.cursor + 1, delivery.progress.cursor),
     };
     let duration = match &subscribed.config.target {
-        Target::Url { .. } => subscribed.config.timeout_ms + COURIER_MARGIN_MS,
+        Target::Url { .. } | Target::Javascript { .. } => subscribed.config.timeout_ms + COURIER_MARGIN_MS,
+        Target::Agent { .. } => COURIER_MARGIN_MS,
         Target::Pull { .. } => for_ms,
     };
     let lease = Lease {
         id: format!("{slug}.{}{:x}", delivery.progress.epoch, now.random),
-        first: *first,
-        last: *last,
+        first,
+        last,
         at: now.at,
         expires: now.at + i64::try_from(duration).unwrap_or(0),
     };
     delivery.told = false;
-    if subscribed.config.condition.is_some() && delivery.progress.range.is_none() {
+    if subscribed.config.condition.is_some() && delivery.progress.range.is_none() && !lease.is_wake() {
         delivery.tentative = Some(lease.clone());
     } else {
-        delivery.progress.range = Some((lease.first, lease.last));
+        if !lease.is_wake() {
+            delivery.progress.range = Some((lease.first, lease.last));
+        }
         delivery.progress.lease = Some(lease.clone());
         save(&stream.sql, slug, delivery)?;
     }
@@ -260,8 +294,9 @@ fn describe<S: Sql>(
             timeout_ms: config.timeout_ms,
             headers: config.headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
             secret_versions,
+            tool: tool_of(stream, subscribed),
         }),
-        Target::Pull { .. } => None,
+        Target::Pull { .. } | Target::Agent { .. } | Target::Javascript { .. } => None,
     };
     Ok(Leased {
         expires: lease.expires,
@@ -279,7 +314,37 @@ fn describe<S: Sql>(
         events: batch.events.into_iter().map(|(_, line)| line).collect(),
         condition: config.condition.clone(),
         push,
+        hosted: hosted(stream, subscribed),
     })
+}
+
+/// The tool that a subscription runs: it was configured by the same event.
+fn tool_of<S: Sql>(stream: &Stream<S>, subscribed: &Subscribed) -> Option<Tool> {
+    let tool = stream.life.as_ref()?.state.tools.get(tool::name_of(&subscribed.config.slug)?)?;
+    (tool.offset == subscribed.offset).then(|| tool.config.clone())
+}
+
+fn hosted<S: Sql>(stream: &Stream<S>, subscribed: &Subscribed) -> Option<Box<Hosted>> {
+    let life = stream.life.as_ref()?;
+    let config = subscribed.config.clone();
+    let (tools, seen) = match &config.target {
+        Target::Url { .. } | Target::Pull { .. } => return None,
+        Target::Javascript { .. } => (BTreeMap::new(), None),
+        Target::Agent { agent } => {
+            let seen = agent.wait_for.iter().filter_map(|slug| seen_by(life, slug)).min();
+            let tools = life.state.tools.iter().map(|(name, it)| (name.clone(), it.config.clone()));
+            (tools.collect(), seen)
+        }
+    };
+    Some(Box::new(Hosted { config, configured: subscribed.offset, tools, seen }))
+}
+
+/// Up to where a subscription has seen the stream; `None` when there is nothing to wait for.
+fn seen_by(life: &Life, slug: &str) -> Option<u64> {
+    let subscribed = life.state.subscriptions.get(slug)?;
+    let delivery = life.deliveries.get(slug)?;
+    let waits = subscribed.halted.is_none() && (delivery.pending || delivery.lease().is_some());
+    waits.then_some(delivery.progress.cursor)
 }
 
 /// After a change of the secret both signatures are sent for a day.

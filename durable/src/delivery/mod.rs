@@ -58,7 +58,7 @@ pub struct Delivery {
 impl Delivery {
     /// A subscription that has come so far.
     fn new(progress: Progress, config: &Subscription) -> Self {
-        let filter = config.types.as_deref().map(TypeFilter::new);
+        let filter = config.hears().as_deref().map(TypeFilter::new);
         let saved = progress.cursor;
         Self { progress, saved, filter, pending: false, tentative: None, told: false }
     }
@@ -169,10 +169,19 @@ fn due_of(life: &Life, outbox: &Outbox, slug: &str, delivery: &Delivery) -> Opti
     if let Some(lease) = delivery.lease() {
         return Some(lease.expires);
     }
-    if !delivery.pending {
-        return None;
+    let wanted = if delivery.pending { Some(life.last_at) } else { delivery.progress.wake };
+    wanted.map(|at| delivery.progress.due.map_or(at, |due| if delivery.pending { due } else { due.max(at) }))
+}
+
+/// Those that wait for a subscription to have seen what they are about to answer look again, now that it has.
+pub(crate) fn look_again<S: Sql>(stream: &mut Stream<S>, now: Moment, seen_by: &str) {
+    let Some(life) = stream.life.as_mut() else { return };
+    for (slug, delivery) in &mut life.deliveries {
+        let agent = life.state.subscriptions.get(slug).and_then(|it| it.config.agent());
+        if agent.is_some_and(|agent| agent.wait_for.iter().any(|it| it == seen_by)) && delivery.progress.wake.is_some() {
+            delivery.progress.wake = Some(now.at);
+        }
     }
-    Some(delivery.progress.due.unwrap_or(life.last_at))
 }
 
 /// Whether leases are given at all.

@@ -38,6 +38,9 @@ pub struct Progress {
     /// Not before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub due: Option<Millis>,
+    /// Hosted code wants to be asked again then, even if no event comes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wake: Option<Millis>,
     /// Who has the events now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lease: Option<Lease>,
@@ -89,6 +92,14 @@ pub struct LastSettle {
     pub failed: bool,
     /// What was answered.
     pub answer: String,
+}
+
+impl Lease {
+    /// True when it is of no events: the time that its holder wanted to be asked again has come.
+    #[must_use]
+    pub fn is_wake(&self) -> bool {
+        self.first > self.last
+    }
 }
 
 /// One attempt to deliver.

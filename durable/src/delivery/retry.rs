@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use tailrace_model::control::tool;
 use tailrace_model::limits;
 use tailrace_model::text::cut;
 use tailrace_model::time::Millis;
@@ -15,6 +16,9 @@ use crate::stream::{Moment, Stream};
 
 /// Seconds from one attempt to the next: the first is made at once, and after the last it is given up.
 const DELAYS_S: [i64; 9] = [5, 30, 120, 600, 3_600, 10_800, 21_600, 43_200, 86_400];
+
+/// A call of a tool is tried again sooner: a model waits for it.
+const TOOL_DELAY_MS: Millis = 10_000;
 
 /// A subscriber may ask for so much patience.
 const RETRY_AFTER_MAX_S: u64 = 3_600;
@@ -72,6 +76,8 @@ pub(super) fn failed<S: Sql>(
     let due = match since {
         None => Some(now.at),
         Some(since) => delay_ms(delivery.progress.failures, now.random, failure.retry_after)
+            // A model waits for a tool.
+            .map(|delay| if tool::name_of(slug).is_some() { delay.min(TOOL_DELAY_MS) } else { delay })
             .map(|delay| (since + delay).max(now.at)),
     };
     if let Some(due) = due.filter(|_| !gone) {

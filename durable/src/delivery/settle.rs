@@ -5,6 +5,7 @@ use serde_json::json;
 use tailrace_model::cause::{Cause, Origin};
 use tailrace_model::limits;
 use tailrace_model::settle::Answered;
+use tailrace_model::time::Millis;
 use tailrace_model::types::{self, Power};
 use tailrace_model::{Problem, StreamPath};
 
@@ -45,6 +46,8 @@ pub struct Said {
     pub ms: Option<u64>,
     /// The courier wants to go on with what is due next.
     pub next: bool,
+    /// When hosted code wants to be asked again, even if no event comes.
+    pub wake: Option<Millis>,
 }
 
 /// What became of it.
@@ -132,8 +135,11 @@ fn apply<S: Sql>(
         if let Some(delivery) = stream.life.as_mut().and_then(|life| life.deliveries.get_mut(slug)) {
             remember(delivery, lease, lease.first - 1, said, &answer);
         }
+        // What hosted code has to say about its failure.
+        let is_told = !said.append.is_empty() && said.append.iter().all(|answered| answered.is_system);
+        let committed = if is_told { append_here(stream, now, slug, lease.last, said)? } else { None };
         retry::failed(stream, now, slug, lease, failure, Some(now.at))?;
-        return Ok(done(Ok(answer)));
+        return Ok(Settled { committed, ..done(Ok(answer)) });
     }
     if let Some(reason) = &said.refused {
         record(stream, now, slug, lease, said, Some(reason));
@@ -170,6 +176,9 @@ fn up_to(lease: &Lease, said: &Said) -> Result<u64, Problem> {
         None if said.extend.is_some() && !brings => nothing,
         None => lease.last,
     };
+    if lease.is_wake() {
+        return Ok(lease.last);
+    }
     let detail = if up_to > lease.last {
         format!("the lease goes from {} to {}", lease.first, lease.last)
     } else if up_to == nothing && brings {
@@ -204,6 +213,9 @@ fn append_here<S: Sql>(
     let life = stream.life()?;
     let grants = life.state.subscriptions.get(slug).map_or(&[][..], |it| &it.config.grants);
     for answered in &said.append {
+        if answered.is_system {
+            continue;
+        }
         if !types::is_granted(&answered.event_type, grants) {
             let detail = format!("the subscription {slug} is not granted to append {}", answered.event_type);
             return Err(Problem::Forbidden { detail }.into());
@@ -218,11 +230,12 @@ fn append_here<S: Sql>(
     }
     let mut reader = Reader::default();
     let chain = chain_of(stream, &mut reader, up_to)?;
-    let entry = |answered: &Answered| Entry {
+    let entry = |answered: &Answered| -> Result<Entry, Failure> { Ok(Entry {
         event_type: answered.event_type.clone(),
         key: answered.key.as_deref().map(keys::client),
         expected: None,
         origin: Some(match &answered.cause {
+            Some((None, offset)) if answered.is_turn => begins_turn(stream, *offset)?,
             None => Origin::Here(up_to),
             Some((None, offset)) => Origin::Here(*offset),
             Some((Some(path), offset)) if path == stream.path().as_str() => Origin::Here(*offset),
@@ -236,8 +249,9 @@ fn append_here<S: Sql>(
         }),
         fragment: answered.fragment.clone(),
         raw: None,
-    };
-    let entries: Vec<Entry> = said.append.iter().filter(|answered| answered.to.is_none()).map(entry).collect();
+    }) };
+    let entries: Vec<Entry> =
+        said.append.iter().filter(|answered| answered.to.is_none()).map(entry).collect::<Result<_, _>>()?;
     if entries.is_empty() { Ok(None) } else { commit(stream, now, Kind::Settle, &entries).map(Some) }
 }
 
@@ -278,6 +292,36 @@ fn send_elsewhere<S: Sql>(
     Ok(())
 }
 
+/// Appends an event of the system's own here, if none of its key is there.
+///
+/// # Errors
+/// [`Failure`]
+pub fn append_once<S: Sql>(stream: &mut Stream<S>, now: Moment, answered: &Answered) -> Result<Option<Committed>, Failure> {
+    let key = answered.key.as_deref().map(keys::system);
+    if let Some(key) = &key
+        && !keys::find(&stream.sql, &[key])?.is_empty()
+    {
+        return Ok(None);
+    }
+    let offset = answered.cause.as_ref().map(|(_, offset)| *offset);
+    let entry = Entry {
+        event_type: answered.event_type.clone(),
+        key,
+        expected: None,
+        origin: offset.map(Origin::Here),
+        fragment: answered.fragment.clone(),
+        raw: None,
+    };
+    commit(stream, now, Kind::Settle, &[entry]).map(Some)
+}
+
+/// A turn of a model is one more in the chain of causes.
+fn begins_turn<S: Sql>(stream: &Stream<S>, offset: u64) -> Result<Origin, Failure> {
+    let (hops, turns) = chain_of(stream, &mut Reader::default(), offset)?;
+    let stream_path = stream.path().to_string();
+    Ok(Origin::Known(Cause { stream_path, offset, hops, turns: turns.saturating_add(1) }))
+}
+
 /// Hops and turns of the chain up to an event of this stream.
 fn chain_of<S: Sql>(stream: &Stream<S>, reader: &mut Reader, offset: u64) -> Result<(u32, u32), Failure> {
     let cause = resolve(stream, reader, Some(&Origin::Here(offset)))?;
@@ -295,8 +339,8 @@ fn advance<S: Sql>(
     committed: Option<&Committed>,
 ) -> Result<String, Failure> {
     let offsets: Vec<u64> = committed.map_or_else(Vec::new, |it| it.events.iter().map(|event| event.offset).collect());
-    let is_progress = up_to >= lease.first;
-    if is_progress {
+    let is_progress = up_to >= lease.first || lease.is_wake();
+    if is_progress && !lease.is_wake() {
         record(stream, now, slug, lease, said, None);
     }
     let delivery = stream.life.as_mut().and_then(|life| life.deliveries.get_mut(slug));
@@ -318,6 +362,7 @@ fn advance<S: Sql>(
         progress.failures = 0;
         progress.due = None;
         progress.range = rest.map(|_| (up_to + 1, lease.last));
+        progress.wake = said.wake;
     } else if rest.is_none() {
         progress.range = None;
     }
@@ -328,6 +373,9 @@ fn advance<S: Sql>(
     match said.state.as_deref() {
         Some(state) => save_with_state(&stream.sql, slug, delivery, (state != "null").then_some(state))?,
         None => save(&stream.sql, slug, delivery)?,
+    }
+    if is_progress {
+        super::look_again(stream, now, slug);
     }
     Ok(answer)
 }

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::agent::Agent;
 use super::fields::{Fields, invalid};
+use super::javascript::Javascript;
 use crate::deployment::Deployment;
 use crate::limits;
 use crate::problem::Problem;
@@ -69,7 +71,21 @@ pub enum Target {
         /// Always true.
         pull: bool,
     },
+    /// A language model answers them.
+    Agent {
+        /// How.
+        agent: Box<Agent>,
+    },
+    /// Code in the stream answers them.
+    Javascript {
+        /// Which.
+        javascript: Box<Javascript>,
+    },
 }
+
+/// What an agent hears: all that it is made of.
+const AGENT_HEARS: [&str; 6] =
+    ["agent.*", "tool.*", "subscription.configured", "stream.child-deleted", "stream.resumed", "error.occurred"];
 
 /// Where a subscription begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,6 +130,21 @@ impl Subscription {
         matches!(self.target, Target::Pull { .. })
     }
 
+    /// The agent, if it is one.
+    #[must_use]
+    pub fn agent(&self) -> Option<&Agent> {
+        match &self.target {
+            Target::Agent { agent } => Some(agent),
+            _ => None,
+        }
+    }
+
+    /// Globs over the types that it is handed; `None` = all.
+    #[must_use]
+    pub fn hears(&self) -> Option<Vec<String>> {
+        if self.agent().is_some() { Some(AGENT_HEARS.map(str::to_owned).to_vec()) } else { self.types.clone() }
+    }
+
     pub(super) fn from_fields(fields: &mut Fields) -> Result<Self, Problem> {
         let plain = fields.flag("plain")?;
         let batch = if plain { 1 } else { limits::SUBSCRIPTION_BATCH_DEFAULT };
@@ -139,11 +170,25 @@ impl Subscription {
         if plain && subscription.batch != 1 {
             return Err(invalid("batch", "1, for the body of a plain push is one event"));
         }
-        if subscription.is_pulled() && (plain || !subscription.headers.is_empty()) {
-            let field = if plain { "plain" } else { "headers" };
-            return Err(invalid(field, "only for a target with a url"));
-        }
+        subscription.check_target()?;
         Ok(subscription)
+    }
+
+    /// Refuses what says nothing to a target of its kind.
+    fn check_target(&self) -> Result<(), Problem> {
+        let is_agent = self.agent().is_some();
+        let field = if self.plain && !matches!(self.target, Target::Url { .. }) {
+            "plain"
+        } else if !self.headers.is_empty() && !is_agent && !matches!(self.target, Target::Url { .. }) {
+            "headers"
+        } else if is_agent && self.types.is_some() {
+            return Err(invalid("types", "an agent hears agent.*, tool.* and what else concerns it"));
+        } else if is_agent && self.condition.is_some() {
+            return Err(invalid("where", "an agent hears agent.*, tool.* and what else concerns it"));
+        } else {
+            return Ok(());
+        };
+        Err(invalid(field, "only for a target with a url"))
     }
 
     /// Checks what it names of the deployment: its URL, its secrets, its condition.
@@ -151,9 +196,16 @@ impl Subscription {
         if let Some(condition) = &self.condition {
             deployment.check_condition(condition).map_err(|detail| invalid("where", detail))?;
         }
-        let Target::Url { url } = &self.target else { return Ok(()) };
-        let url = deployment.url(url).ok_or_else(|| invalid("target.url", "an absolute URL"))?;
-        target::check(&url, &deployment.allowed()).map_err(|detail| invalid("target.url", detail))?;
+        let (text, field) = match &self.target {
+            Target::Url { url } => (url, "target.url"),
+            Target::Agent { agent } => (&agent.base_url, "target.agent.baseUrl"),
+            Target::Pull { .. } | Target::Javascript { .. } => return Ok(()),
+        };
+        let url = deployment.url(text).ok_or_else(|| invalid(field, "an absolute URL"))?;
+        target::check(&url, &deployment.allowed()).map_err(|detail| invalid(field, detail))?;
+        if let Some(name) = self.agent().and_then(|agent| agent.secret.as_deref()) {
+            secret_for(deployment, name, &url.hostname).map_err(|detail| invalid("target.agent.secret", detail))?;
+        }
         for (name, template) in &self.headers {
             let filled = secret::fill(template, |secret| secret_for(deployment, secret, &url.hostname));
             filled.map_err(|detail| invalid(&format!("headers.{name}"), detail))?;
@@ -176,20 +228,18 @@ pub fn secret_for(deployment: &dyn Deployment, name: &str, host: &str) -> Result
 }
 
 fn target_from(fields: &mut Fields) -> Result<Target, Problem> {
-    let known = "{\"url\": \"https://…\"} or {\"pull\": true}";
-    let Some(Value::Object(mut target)) = fields.take("target") else { return Err(invalid("target", known)) };
-    let found = match (target.remove("url"), target.remove("pull")) {
-        (Some(Value::String(url)), None) if url.len() <= limits::URL_BYTES => Target::Url { url },
-        (Some(_), None) => {
-            return Err(invalid("target.url", format!("a URL of at most {} bytes", limits::URL_BYTES)));
-        }
-        (None, Some(Value::Bool(true))) => Target::Pull { pull: true },
-        (None, Some(_)) => return Err(invalid("target.pull", "true")),
-        _ => return Err(invalid("target", known)),
-    };
-    match target.keys().next() {
-        None => Ok(found),
-        Some(unknown) => Err(invalid(&format!("target.{unknown}"), format!("a target is {known}"))),
+    let known = "one of {\"url\": \"https://…\"}, {\"pull\": true}, {\"agent\": {…}} and {\"javascript\": {…}}";
+    let Some(Value::Object(target)) = fields.take("target") else { return Err(invalid("target", known)) };
+    let mut members = target.into_iter();
+    let (Some((name, value)), None) = (members.next(), members.next()) else { return Err(invalid("target", known)) };
+    match (name.as_str(), value) {
+        ("url", Value::String(url)) if url.len() <= limits::URL_BYTES => Ok(Target::Url { url }),
+        ("url", _) => Err(invalid("target.url", format!("a URL of at most {} bytes", limits::URL_BYTES))),
+        ("pull", Value::Bool(true)) => Ok(Target::Pull { pull: true }),
+        ("pull", _) => Err(invalid("target.pull", "true")),
+        ("agent", agent) => Ok(Target::Agent { agent: Box::new(Agent::from_value(agent)?) }),
+        ("javascript", code) => Ok(Target::Javascript { javascript: Box::new(Javascript::from_value(code)?) }),
+        (unknown, _) => Err(invalid(&format!("target.{unknown}"), format!("a target is {known}"))),
     }
 }
 
@@ -205,7 +255,7 @@ fn from_from(fields: &mut Fields) -> Result<Option<From>, Problem> {
     }
 }
 
-fn headers_from(fields: &mut Fields) -> Result<BTreeMap<String, String>, Problem> {
+pub(super) fn headers_from(fields: &mut Fields) -> Result<BTreeMap<String, String>, Problem> {
     let Some(given) = fields.take("headers") else { return Ok(BTreeMap::new()) };
     let Value::Object(given) = given else { return Err(invalid("headers", "an object of strings")) };
     if given.len() > limits::PUSH_HEADERS || json!(given).to_string().len() > limits::PUSH_HEADERS_BYTES {

@@ -1,0 +1,253 @@
+//! What an agent understands of the stream's events.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use tailrace_model::line::StoredEvent;
+use tailrace_model::time::{Millis, from_rfc3339};
+
+/// An event, as far as it concerns an agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Its place in the stream.
+    pub offset: u64,
+    /// When it was written.
+    pub at: Millis,
+    /// How many model turns lie in its chain of causes.
+    pub turns: u32,
+    /// What it says.
+    pub fact: Fact,
+}
+
+/// What an event says to an agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fact {
+    /// `agent.input-added` for it.
+    Input {
+        /// Whom its answer is owed to.
+        reply_to: Option<ReplyTo>,
+    },
+    /// `agent.turn-started` of its own.
+    TurnStarted {
+        /// The request.
+        request_id: String,
+        /// Which turn.
+        turn: u64,
+        /// The last event that the request is made of.
+        up_to: u64,
+    },
+    /// `agent.output-added` of its own.
+    Output {
+        /// The request that it ends.
+        request_id: String,
+        /// Its text.
+        content: String,
+        /// What is to be called.
+        calls: Vec<Wanted>,
+    },
+    /// `agent.turn-failed` of its own, for good.
+    Failed {
+        /// The request that it ends.
+        request_id: String,
+        /// Why.
+        error: String,
+    },
+    /// `agent.turn-interrupted` of its own.
+    Interrupted {
+        /// The request that it ends.
+        request_id: String,
+    },
+    /// `agent.interrupt-requested` for it.
+    InterruptRequested,
+    /// `tool.approved`.
+    Approved {
+        /// The call.
+        call_id: String,
+    },
+    /// `tool.requested`: run it now.
+    Requested {
+        /// The call.
+        call_id: String,
+        /// The tool.
+        name: String,
+        /// The arguments as JSON text.
+        arguments: String,
+    },
+    /// `tool.started`.
+    Started {
+        /// The call.
+        call_id: String,
+        /// The stream of the sub-agent that does it.
+        stream_path: Option<String>,
+    },
+    /// `tool.completed`, `tool.failed` or `tool.denied`: the first of them counts.
+    Ended {
+        /// The call.
+        call_id: String,
+    },
+    /// `stream.child-deleted`.
+    ChildDeleted {
+        /// Which.
+        path: String,
+    },
+    /// `stream.resumed`.
+    Resumed,
+    /// `error.occurred` about something that went to another stream and was refused there.
+    Refused {
+        /// The other stream.
+        target: String,
+        /// Why.
+        message: String,
+    },
+    /// Nothing that concerns it.
+    Other,
+}
+
+/// A call that an output asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Wanted {
+    /// Its id: the request's, and its place in the output.
+    pub call_id: String,
+    /// The tool.
+    pub name: String,
+    /// The arguments: a JSON object, or a string when the model did not write one.
+    pub arguments: Arguments,
+}
+
+/// JSON text, compared as text.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Arguments(pub Box<RawValue>);
+
+impl PartialEq for Arguments {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.get() == other.0.get()
+    }
+}
+
+impl Eq for Arguments {}
+
+/// Whom an answer is owed to: a call of a tool in another stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplyTo {
+    /// The stream.
+    pub stream_path: String,
+    /// The call.
+    pub call_id: String,
+}
+
+/// Every field of the payloads that an agent looks into. What is of another kind than it should be is not there.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Payload<'a> {
+    #[serde(borrow)]
+    agent: Lenient<'a>,
+    #[serde(borrow)]
+    to: Lenient<'a>,
+    #[serde(borrow)]
+    reply_to: Lenient<'a>,
+    #[serde(borrow)]
+    request_id: Lenient<'a>,
+    #[serde(borrow)]
+    turn: Lenient<'a>,
+    #[serde(borrow)]
+    up_to: Lenient<'a>,
+    #[serde(borrow)]
+    content: Lenient<'a>,
+    #[serde(borrow)]
+    tool_calls: Lenient<'a>,
+    #[serde(borrow)]
+    error: Lenient<'a>,
+    #[serde(borrow, rename = "final")]
+    is_final: Lenient<'a>,
+    #[serde(borrow)]
+    call_id: Lenient<'a>,
+    #[serde(borrow)]
+    name: Lenient<'a>,
+    #[serde(borrow)]
+    arguments: Lenient<'a>,
+    #[serde(borrow)]
+    path: Lenient<'a>,
+    #[serde(borrow)]
+    stream_path: Lenient<'a>,
+    #[serde(borrow)]
+    target: Lenient<'a>,
+    #[serde(borrow)]
+    message: Lenient<'a>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(transparent)]
+struct Lenient<'a>(#[serde(borrow)] Option<&'a RawValue>);
+
+impl Lenient<'_> {
+    fn read<T: serde::de::DeserializeOwned>(&self) -> Option<T> {
+        serde_json::from_str(self.0?.get()).ok()
+    }
+
+    fn text(&self) -> Option<String> {
+        self.read()
+    }
+}
+
+impl Event {
+    /// Understands an event of the agent `slug`'s stream.
+    #[must_use]
+    pub fn read(event: &StoredEvent, slug: &str) -> Self {
+        let payload: Payload = serde_json::from_str(event.payload.get()).unwrap_or_default();
+        let is_own = || payload.agent.text().as_deref() == Some(slug);
+        let is_for = |whom: &Lenient| whom.text().is_none_or(|whom| whom == slug);
+        let fact = match event.event_type.as_ref() {
+            "agent.input-added" if is_for(&payload.to) => Some(Fact::Input { reply_to: payload.reply_to.read() }),
+            "agent.interrupt-requested" if is_for(&payload.agent) => Some(Fact::InterruptRequested),
+            "agent.turn-started" if is_own() => started(&payload),
+            "agent.output-added" if is_own() => payload.request_id.text().map(|request_id| Fact::Output {
+                request_id,
+                content: payload.content.text().unwrap_or_default(),
+                calls: payload.tool_calls.read().unwrap_or_default(),
+            }),
+            "agent.turn-failed" if is_own() && payload.is_final.read() == Some(true) => payload
+                .request_id
+                .text()
+                .map(|request_id| Fact::Failed { request_id, error: payload.error.text().unwrap_or_default() }),
+            "agent.turn-interrupted" if is_own() => {
+                payload.request_id.text().map(|request_id| Fact::Interrupted { request_id })
+            }
+            "tool.approved" => payload.call_id.text().map(|call_id| Fact::Approved { call_id }),
+            "tool.completed" | "tool.failed" | "tool.denied" => {
+                payload.call_id.text().map(|call_id| Fact::Ended { call_id })
+            }
+            "tool.started" => {
+                payload.call_id.text().map(|call_id| Fact::Started { call_id, stream_path: payload.stream_path.text() })
+            }
+            "tool.requested" => requested(&payload),
+            "stream.child-deleted" => payload.path.text().map(|path| Fact::ChildDeleted { path }),
+            "stream.resumed" => Some(Fact::Resumed),
+            "error.occurred" => payload
+                .target
+                .text()
+                .map(|target| Fact::Refused { target, message: payload.message.text().unwrap_or_default() }),
+            _ => None,
+        };
+        Self {
+            offset: event.offset,
+            at: from_rfc3339(&event.created_at).unwrap_or(0),
+            turns: event.cause.as_ref().map_or(0, |cause| cause.turns),
+            fact: fact.unwrap_or(Fact::Other),
+        }
+    }
+}
+
+fn started(payload: &Payload) -> Option<Fact> {
+    Some(Fact::TurnStarted {
+        request_id: payload.request_id.text()?,
+        turn: payload.turn.read()?,
+        up_to: payload.up_to.read()?,
+    })
+}
+
+fn requested(payload: &Payload) -> Option<Fact> {
+    let arguments = payload.arguments.0.map_or("{}", RawValue::get).to_owned();
+    Some(Fact::Requested { call_id: payload.call_id.text()?, name: payload.name.text()?, arguments })
+}

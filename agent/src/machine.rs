@@ -1,0 +1,588 @@
+//! The state machine: what an agent does when it is handed events, or when its time has come. A pure function
+//! `(state, events) -> (state, append, effects)`.
+//!
+//! | phase | event | what follows |
+//! |---|---|---|
+//! | idle | input, `debounceMs` ago, and `waitFor` have seen it | asking: `agent.turn-started`, the model is called |
+//! | idle | the same, with `maxTurns` in its chain of causes | idle: `agent.stopped` |
+//! | asking | output without calls | idle; an answer that is owed is sent |
+//! | asking | output with calls | calling: `tool.requested` or `tool.approval-requested` for each, `tool.failed` for what it may not call |
+//! | asking | final failure | idle: `agent.stopped` |
+//! | asking | input, `onInput: "interrupt"` | asking, until the call that is broken off has ended; then a new turn |
+//! | asking | input, `onInput: "queue"` | asking; a new turn afterwards |
+//! | asking | `agent.interrupt-requested` | asking, until the call that is broken off has ended; then `agent.stopped` |
+//! | calling | `tool.approved` | calling: `tool.requested` |
+//! | calling | 24 h without approval; the tool's time is over | calling: `tool.denied`; `tool.failed` |
+//! | calling | the last call completed, failed or was denied | idle, and the next turn without `debounceMs` |
+//! | calling | input, `onInput: "interrupt"` | idle: `tool.failed` for each open call; then a new turn |
+//! | calling | `agent.interrupt-requested` | idle: `tool.failed` for each open call, `agent.stopped` |
+//!
+//! Every end of a request or of a call counts once: what comes later is in the log and changes nothing. Events that are
+//! only replayed change the state and nothing else.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use tailrace_model::StreamPath;
+use tailrace_model::control::agent::{Agent, OnInput};
+use tailrace_model::control::{Subscription, Tool};
+use tailrace_model::deployment::Deployment;
+use tailrace_model::limits;
+use tailrace_model::settle::Answered;
+use tailrace_model::time::{Millis, to_rfc3339};
+
+use crate::append::{approved_event, event, to_stream};
+use crate::event::{Event, Fact, ReplyTo, Wanted};
+use crate::state::{Call, Input, Link, Phase, Stage, State};
+use crate::tools::{self, Ran};
+
+/// What surrounds an agent: nothing of it changes while it decides.
+pub struct Setting<'a> {
+    /// The agent's slug.
+    pub slug: &'a str,
+    /// The stream it is in.
+    pub path: &'a StreamPath,
+    /// That stream's life.
+    pub generation: &'a str,
+    /// How it is configured.
+    pub agent: &'a Agent,
+    /// How its subscription is.
+    pub config: &'a Subscription,
+    /// The event that configured it.
+    pub configured: u64,
+    /// The tools that are configured in the stream.
+    pub tools: &'a BTreeMap<String, Tool>,
+    /// The last event that all of `waitFor` have seen; `None` = all of them.
+    pub seen: Option<u64>,
+    /// Now.
+    pub now: Millis,
+    /// What the events that its tools append are checked against.
+    pub deployment: &'a dyn Deployment,
+    /// Outputs of the past whose calls were approved now, by offset.
+    pub outputs: &'a BTreeMap<u64, Event>,
+    /// What was read for calls of `read_stream`, by call.
+    pub reads: &'a BTreeMap<String, Result<Value, String>>,
+}
+
+/// What an agent decides.
+#[derive(Debug, Default)]
+pub struct Decision {
+    /// What it appends, in order. All of it is the system's own, but for what a tool appends.
+    pub append: Vec<Answered>,
+    /// The turn that it starts, behind all of that.
+    pub start: Option<Start>,
+    /// What is to be done outside, before this is settled. To do it twice is the same as once.
+    pub effects: Vec<Effect>,
+    /// When it is to be asked again, if no event comes before.
+    pub wake: Option<Millis>,
+}
+
+/// A turn to start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// Its number.
+    pub turn: u64,
+    /// Its request.
+    pub request_id: String,
+    /// The last event that the request is made of.
+    pub up_to: u64,
+    /// The event that it follows from.
+    pub cause: u64,
+}
+
+/// Something to be done outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Call the model, if that is not done already.
+    Ask {
+        /// The request.
+        request_id: String,
+        /// Its turn.
+        turn: u64,
+        /// The last event that it is made of.
+        up_to: u64,
+        /// `agent.turn-started` of it.
+        started: u64,
+    },
+    /// Break the call off.
+    BreakOff {
+        /// The request.
+        request_id: String,
+        /// Its turn.
+        turn: u64,
+        /// The last event that it is made of.
+        up_to: u64,
+        /// `agent.turn-started` of it.
+        started: u64,
+    },
+}
+
+/// How long a tool call waits for approval.
+const APPROVAL_MS: Millis = 86_400_000;
+
+/// How long a turn waits for other subscriptions at most.
+const HOLD_MS: Millis = 5_000;
+
+/// However often input comes, it is answered after so many times the time that is waited for more.
+const DEBOUNCES: u64 = 10;
+
+/// Input that is remembered one by one.
+const INPUTS: usize = 1_000;
+
+/// Replies that are owed at once.
+const OWED: usize = 100;
+
+/// How long after all attempts must have ended it is made sure that the model is still being called.
+const CHECK_MS: Millis = 60_000;
+
+/// Takes in events, and decides.
+#[must_use]
+pub fn step(setting: &Setting, state: State, events: &[Event], replay: bool) -> (State, Decision) {
+    let mut machine = Machine { setting, state, decision: Decision::default(), replay };
+    for event in events {
+        machine.take(event);
+    }
+    if !replay {
+        machine.end_what_took_too_long();
+        machine.start_if_due();
+    }
+    machine.decision.wake = machine.wake();
+    (machine.state, machine.decision)
+}
+
+/// Outputs of the past that are needed to decide about these events: by offset.
+#[must_use]
+pub fn needs(state: &State, events: &[Event]) -> Vec<u64> {
+    let approved = events.iter().filter_map(|event| match &event.fact {
+        Fact::Approved { call_id } => state.calls.iter().find(|call| call.call_id == *call_id),
+        _ => None,
+    });
+    let mut outputs: Vec<u64> = approved.map(|call| call.output).collect();
+    outputs.dedup();
+    outputs
+}
+
+struct Machine<'a> {
+    setting: &'a Setting<'a>,
+    state: State,
+    decision: Decision,
+    replay: bool,
+}
+
+impl Machine<'_> {
+    fn take(&mut self, event: &Event) {
+        let is_known = event.offset <= self.state.folded;
+        if is_known {
+            // Delivered anew to be done again: what was said then is answered once more.
+            if !self.replay && matches!(event.fact, Fact::Input { .. }) {
+                self.input(event);
+            }
+            return;
+        }
+        self.state.folded = event.offset;
+        match &event.fact {
+            Fact::Input { reply_to } => {
+                self.owe(reply_to.as_ref());
+                self.input(event);
+            }
+            Fact::TurnStarted { request_id, turn, up_to } => {
+                self.state.turn = self.state.turn.max(*turn);
+                self.state.waiting.retain(|input| input.offset > *up_to);
+                self.state.chain = Link { offset: event.offset, turns: event.turns };
+                self.state.goes_on = false;
+                self.asking(request_id, *up_to, event.offset);
+                let is_outdated = self.setting.agent.on_input == OnInput::Interrupt && !self.state.waiting.is_empty();
+                if self.state.stops || is_outdated { self.break_off() } else { self.ask() }
+            }
+            Fact::Output { request_id, content, calls } if self.is_asking(request_id) => {
+                self.state.phase = Phase::Idle;
+                self.state.chain = Link { offset: event.offset, turns: event.turns };
+                self.output(event, content, calls);
+            }
+            Fact::Failed { request_id, error } if self.is_asking(request_id) => {
+                self.state.phase = Phase::Idle;
+                self.stop(event.offset, &format!("the model could not be called: {error}"));
+            }
+            Fact::Interrupted { request_id } if self.is_asking(request_id) => {
+                self.state.phase = Phase::Idle;
+                if std::mem::take(&mut self.state.stops) {
+                    self.stop(event.offset, "interrupted");
+                }
+            }
+            Fact::InterruptRequested => self.interrupt(event.offset),
+            Fact::Approved { call_id } => self.approved(event, call_id),
+            Fact::Requested { call_id, name, arguments } => self.run(event, call_id, name, arguments),
+            Fact::Ended { call_id } => self.ended(call_id, Link { offset: event.offset, turns: event.turns }),
+            Fact::Started { call_id, stream_path } => {
+                if let (Some(call), Some(path)) = (self.state.open(call_id), stream_path) {
+                    call.child = Some(path.clone());
+                }
+            }
+            Fact::ChildDeleted { path } => {
+                self.fail_child(path, event.offset, "the sub-agent's stream was deleted");
+            }
+            Fact::Refused { target, message } => self.fail_child(target, event.offset, message),
+            Fact::Resumed => {
+                self.ask();
+            }
+            Fact::Output { .. } | Fact::Failed { .. } | Fact::Interrupted { .. } | Fact::Other => {}
+        }
+    }
+
+    fn owe(&mut self, reply_to: Option<&ReplyTo>) {
+        let Some(reply_to) = reply_to else { return };
+        // Only a stream above may have asked: nobody is answered in streams that have nothing to do with this one.
+        let is_above = StreamPath::from_decoded(&reply_to.stream_path)
+            .is_ok_and(|path| self.setting.path.is_at_or_below(&path) && path != *self.setting.path);
+        if is_above && self.state.owed.len() < OWED && !self.state.owed.contains(reply_to) {
+            self.state.owed.push(reply_to.clone());
+        }
+    }
+
+    fn input(&mut self, event: &Event) {
+        let input = Input { offset: event.offset, at: event.at, turns: event.turns };
+        if self.state.waiting.len() < INPUTS {
+            self.state.waiting.push(input);
+        } else if let Some(last) = self.state.waiting.last_mut() {
+            *last = input;
+        }
+        if self.setting.agent.on_input == OnInput::Interrupt && !self.replay {
+            match &self.state.phase {
+                Phase::Asking { .. } => self.break_off(),
+                Phase::Calling => self.fail_all(event.offset, "interrupted"),
+                Phase::Idle => {}
+            }
+        }
+    }
+
+    fn interrupt(&mut self, offset: u64) {
+        let had_input = !self.state.waiting.is_empty() || self.state.goes_on;
+        self.state.waiting.clear();
+        self.state.goes_on = false;
+        match &self.state.phase {
+            Phase::Asking { .. } => {
+                self.state.stops = true;
+                self.break_off();
+            }
+            Phase::Calling => {
+                self.fail_all(offset, "interrupted");
+                self.state.goes_on = false;
+                self.stop(offset, "interrupted");
+            }
+            Phase::Idle if had_input => self.stop(offset, "interrupted"),
+            Phase::Idle => {}
+        }
+    }
+
+    fn output(&mut self, event: &Event, content: &str, calls: &[Wanted]) {
+        if std::mem::take(&mut self.state.stops) {
+            // It was on its way already when it was asked to stop.
+            self.state.calls.clear();
+            for wanted in calls {
+                self.fail(&wanted.call_id, event.offset, "interrupted");
+            }
+            return self.stop(event.offset, "interrupted");
+        }
+        if calls.is_empty() {
+            return self.reply(event.offset, "tool.completed", &json!({"result": content}));
+        }
+        self.state.phase = Phase::Calling;
+        self.state.calls = calls
+            .iter()
+            .map(|wanted| Call {
+                call_id: wanted.call_id.clone(),
+                name: wanted.name.clone(),
+                output: event.offset,
+                stage: Stage::Running,
+                until: event.at + self.timeout_of(wanted),
+                child: None,
+            })
+            .collect();
+        for wanted in calls {
+            self.request(event, wanted);
+        }
+    }
+
+    fn timeout_of(&self, wanted: &Wanted) -> Millis {
+        let configured = self.setting.tools.get(&wanted.name).map(|tool| tool.timeout_ms);
+        let wished = (wanted.name == tools::SPAWN).then(|| tools::timeout_of_spawn(wanted.arguments.0.get())).flatten();
+        i64::try_from(configured.or(wished).unwrap_or(limits::TOOL_TIMEOUT_MS)).unwrap_or(APPROVAL_MS)
+    }
+
+    /// What becomes of a call that the model wants.
+    fn request(&mut self, event: &Event, wanted: &Wanted) {
+        let tool = self.setting.tools.get(&wanted.name);
+        let is_known =
+            (tool.is_some() || tools::is_built_in(&wanted.name)) && tools::is_offered(self.setting.agent, &wanted.name);
+        if !is_known {
+            return self.fail(&wanted.call_id, event.offset, &format!("there is no tool {}", wanted.name));
+        }
+        if !wanted.arguments.0.get().starts_with('{') {
+            return self.fail(&wanted.call_id, event.offset, "the arguments are not a JSON object");
+        }
+        if tool.is_none_or(|tool| !tool.approval) {
+            return self.append(("tool.requested", payload_of(wanted), event.offset));
+        }
+        let until = event.at + APPROVAL_MS;
+        if let Some(call) = self.state.open(&wanted.call_id) {
+            call.stage = Stage::Approval;
+            call.until = until;
+        }
+        let payload = json!({
+            "callId": wanted.call_id, "name": wanted.name, "arguments": wanted.arguments.0, "expiresAt": to_rfc3339(until),
+        });
+        self.append(("tool.approval-requested", payload, event.offset));
+    }
+
+    fn approved(&mut self, event: &Event, call_id: &str) {
+        let outputs = self.setting.outputs;
+        let Some(call) = self.state.calls.iter().find(|call| call.call_id == call_id && call.stage == Stage::Approval)
+        else {
+            return;
+        };
+        let wanted = outputs.get(&call.output).and_then(|output| match &output.fact {
+            Fact::Output { calls, .. } => calls.iter().find(|wanted| wanted.call_id == call_id).cloned(),
+            _ => None,
+        });
+        let Some(wanted) = wanted.filter(|_| !self.replay) else {
+            // Replayed: what was requested then is in the log, and comes next.
+            if let Some(call) = self.state.open(call_id) {
+                call.stage = Stage::Running;
+            }
+            return;
+        };
+        let until = event.at + self.timeout_of(&wanted);
+        if let Some(call) = self.state.open(call_id) {
+            call.stage = Stage::Running;
+            call.until = until;
+        }
+        self.decision.append.extend(approved_event(self.setting.slug, &payload_of(&wanted), event.offset));
+    }
+
+    /// Runs what is built in. Everything else is somebody's who hears `tool.requested`.
+    fn run(&mut self, event: &Event, call_id: &str, name: &str, arguments: &str) {
+        if self.setting.tools.contains_key(name) || self.state.open(call_id).is_none() || self.replay {
+            return;
+        }
+        let Some(ran) = tools::run(self.setting, event.offset, call_id, name, arguments) else { return };
+        let link = Link { offset: event.offset, turns: event.turns };
+        match ran {
+            Ran::Completed { append, result } => {
+                self.decision.append.extend(append);
+                self.append(("tool.completed", json!({"callId": call_id, "result": result}), event.offset));
+                self.ended(call_id, link);
+            }
+            Ran::Failed(error) => {
+                self.append(("tool.failed", json!({"callId": call_id, "error": error}), event.offset));
+                self.ended(call_id, link);
+            }
+            Ran::Spawned { append, child } => {
+                self.append((
+                    "tool.started",
+                    json!({"callId": call_id, "attempt": 1, "streamPath": child}),
+                    event.offset,
+                ));
+                self.decision.append.extend(append);
+                if let Some(call) = self.state.open(call_id) {
+                    call.child = Some(child);
+                }
+            }
+        }
+    }
+
+    fn ended(&mut self, call_id: &str, link: Link) {
+        let Some(call) = self.state.open(call_id) else { return };
+        call.stage = Stage::Ended;
+        self.state.follow(link);
+        if self.state.phase == Phase::Calling && self.state.calls.iter().all(|call| call.stage == Stage::Ended) {
+            self.state.phase = Phase::Idle;
+            self.state.calls.clear();
+            self.state.goes_on = true;
+        }
+    }
+
+    fn fail(&mut self, call_id: &str, cause: u64, error: &str) {
+        self.append(("tool.failed", json!({"callId": call_id, "error": error}), cause));
+        // The chain goes on from the output: the event of the failure has no number yet.
+        self.ended(call_id, Link::default());
+    }
+
+    fn fail_all(&mut self, cause: u64, error: &str) {
+        let open: Vec<String> = self
+            .state
+            .calls
+            .iter()
+            .filter(|call| call.stage != Stage::Ended)
+            .map(|call| call.call_id.clone())
+            .collect();
+        for call_id in open {
+            self.fail(&call_id, cause, error);
+        }
+    }
+
+    fn fail_child(&mut self, path: &str, cause: u64, error: &str) {
+        let is_its = |call: &&Call| call.stage != Stage::Ended && call.child.as_deref() == Some(path);
+        if let Some(call_id) = self.state.calls.iter().find(is_its).map(|call| call.call_id.clone()) {
+            if self.replay { self.ended(&call_id, Link::default()) } else { self.fail(&call_id, cause, error) }
+        }
+    }
+
+    fn end_what_took_too_long(&mut self) {
+        let now = self.setting.now;
+        let late: Vec<(String, Stage, u64)> = self
+            .state
+            .calls
+            .iter()
+            .filter(|call| call.stage != Stage::Ended && call.until <= now)
+            .map(|call| (call.call_id.clone(), call.stage, call.output))
+            .collect();
+        for (call_id, stage, output) in late {
+            if stage == Stage::Approval {
+                self.append((
+                    "tool.denied",
+                    json!({"callId": call_id, "reason": "nobody approved it in time"}),
+                    output,
+                ));
+                self.ended(&call_id, Link::default());
+            } else {
+                self.fail(&call_id, output, "no result in time");
+            }
+        }
+        if let Phase::Asking { request_id, up_to, started, check_at } = &self.state.phase
+            && *check_at <= now
+        {
+            let (request_id, up_to, started) = (request_id.clone(), *up_to, *started);
+            self.asking(&request_id, up_to, started);
+            self.ask();
+        }
+    }
+
+    /// When the next turn is to start; `None` when there is nothing to answer.
+    fn due(&self) -> Option<Millis> {
+        if self.state.phase != Phase::Idle {
+            return None;
+        }
+        if self.state.goes_on {
+            return Some(Millis::MIN);
+        }
+        let (first, last) = self.state.waiting.first().zip(self.state.waiting.last())?;
+        let debounce = i64::try_from(self.setting.agent.debounce_ms).unwrap_or(0);
+        let most = i64::try_from(self.setting.agent.debounce_ms.saturating_mul(DEBOUNCES)).unwrap_or(0);
+        Some((last.at + debounce).min(first.at + most))
+    }
+
+    fn start_if_due(&mut self) {
+        let now = self.setting.now;
+        if self.due().is_none_or(|due| due > now) {
+            return;
+        }
+        let up_to = self.state.folded.max(self.setting.configured);
+        let since = *self.state.held_since.get_or_insert(now);
+        if self.setting.seen.is_some_and(|seen| seen < up_to) && now < since + HOLD_MS {
+            return;
+        }
+        self.state.held_since = None;
+        let cause = self.cause();
+        self.state.goes_on = false;
+        self.state.waiting.clear();
+        if cause.turns >= self.setting.agent.max_turns {
+            return self.stop(cause.offset, "maxTurns");
+        }
+        self.state.turn += 1;
+        let request_id = format!("{}.{}.{up_to}", self.setting.slug, self.setting.generation);
+        self.asking(&request_id, up_to, 0);
+        self.decision.start = Some(Start { turn: self.state.turn, request_id, up_to, cause: cause.offset });
+    }
+
+    /// What the next turn follows from. Somebody who speaks from outside begins a new chain.
+    fn cause(&self) -> Link {
+        let link = |input: &Input| Link { offset: input.offset, turns: input.turns };
+        let outside = self.state.waiting.iter().rev().find(|input| input.turns == 0).map(link);
+        let inputs = self.state.waiting.iter().map(link).max_by_key(|link| link.turns);
+        let tools = self.state.goes_on.then_some(self.state.chain);
+        outside
+            .or_else(|| [inputs, tools].into_iter().flatten().max_by_key(|link| link.turns))
+            .unwrap_or(self.state.chain)
+    }
+
+    fn stop(&mut self, cause: u64, reason: &str) {
+        self.append(("agent.stopped", json!({"agent": self.setting.slug, "reason": reason}), cause));
+        self.reply(cause, "tool.failed", &json!({"error": format!("the agent stopped: {reason}")}));
+    }
+
+    /// Pays what is owed.
+    fn reply(&mut self, cause: u64, event_type: &str, payload: &Value) {
+        for owed in std::mem::take(&mut self.state.owed) {
+            if self.replay {
+                continue;
+            }
+            let mut payload = payload.clone();
+            if let Value::Object(fields) = &mut payload {
+                fields.insert("callId".to_owned(), json!(owed.call_id));
+            }
+            self.decision.append.extend(to_stream(self.setting.slug, &owed.stream_path, event_type, &payload, cause));
+        }
+    }
+
+    fn asking(&mut self, request_id: &str, up_to: u64, started: u64) {
+        let most = i64::try_from(self.setting.agent.total_ms).unwrap_or(0) + CHECK_MS;
+        let check_at = self.setting.now + most;
+        self.state.phase = Phase::Asking { request_id: request_id.to_owned(), up_to, started, check_at };
+    }
+
+    /// Makes sure that the model is called.
+    fn ask(&mut self) {
+        if let Phase::Asking { request_id, up_to, started, .. } = &self.state.phase
+            && *started > 0
+            && !self.state.stops
+        {
+            let (request_id, turn) = (request_id.clone(), self.state.turn);
+            self.effect(Effect::Ask { request_id, turn, up_to: *up_to, started: *started });
+        }
+    }
+
+    /// Breaks the call of the model off. A turn whose event was not seen yet is broken off when it is.
+    fn break_off(&mut self) {
+        if let Phase::Asking { request_id, up_to, started, .. } = &self.state.phase
+            && *started > 0
+        {
+            let (request_id, turn) = (request_id.clone(), self.state.turn);
+            self.effect(Effect::BreakOff { request_id, turn, up_to: *up_to, started: *started });
+        }
+    }
+
+    fn is_asking(&self, request: &str) -> bool {
+        matches!(&self.state.phase, Phase::Asking { request_id, .. } if request_id == request)
+    }
+
+    fn append(&mut self, (event_type, payload, cause): (&str, Value, u64)) {
+        if !self.replay {
+            self.decision.append.extend(event(self.setting.slug, event_type, &payload, cause));
+        }
+    }
+
+    fn effect(&mut self, effect: Effect) {
+        if !self.replay && !self.decision.effects.contains(&effect) {
+            self.decision.effects.push(effect);
+        }
+    }
+
+    /// When it is to be asked again.
+    fn wake(&self) -> Option<Millis> {
+        let now = self.setting.now;
+        let calls = self.state.calls.iter().filter(|call| call.stage != Stage::Ended).map(|call| call.until);
+        let check = match &self.state.phase {
+            Phase::Asking { check_at, .. } => Some(*check_at),
+            _ => None,
+        };
+        let turn = match (self.due(), self.state.held_since) {
+            (Some(_), Some(since)) => Some(since + HOLD_MS),
+            (due, _) => due,
+        };
+        calls.chain(check).chain(turn).min().map(|at| at.max(now))
+    }
+}
+
+fn payload_of(wanted: &Wanted) -> Value {
+    json!({"callId": wanted.call_id, "name": wanted.name, "arguments": wanted.arguments.0})
+}

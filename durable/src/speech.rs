@@ -1,0 +1,184 @@
+//! What a model is saying right now. It is told to those who follow live and kept in memory alone: the finished answer is
+//! an event.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tailrace_model::cause::Cause;
+use tailrace_model::limits;
+use tailrace_model::line::{Fragment, push_line};
+use tailrace_model::time::to_rfc3339;
+use tailrace_model::{Problem, json as text};
+
+use crate::commit::{Committed, Entry, Kind, commit};
+use crate::sql::Sql;
+use crate::stream::{Moment, Stream};
+use crate::wire::Frame;
+use crate::{Failure, keys};
+
+/// What is being said in a stream, by request.
+pub type Speeches = BTreeMap<String, Speech>;
+
+/// The beginning of an answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Speech {
+    agent: String,
+    attempt: u32,
+    text: String,
+    chars: u64,
+}
+
+/// So much is kept for those who join late. What is longer they see from where they joined.
+const KEPT_BYTES: usize = 256 * 1_024;
+
+/// More of an answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Delta {
+    /// The stream's life.
+    pub generation: String,
+    /// The agent.
+    pub slug: String,
+    /// The request.
+    pub request_id: String,
+    /// Which attempt at it.
+    pub attempt: u32,
+    /// `agent.turn-started` of it.
+    pub started: u64,
+    /// Characters before it.
+    pub at: u64,
+    /// What was said.
+    pub text: String,
+}
+
+/// What became of a request, as an event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Outcome {
+    /// The stream's life.
+    pub generation: String,
+    /// The agent.
+    pub slug: String,
+    /// The request.
+    pub request_id: String,
+    /// `agent.turn-started` of it.
+    pub started: u64,
+    /// The event's type.
+    #[serde(rename = "type")]
+    pub event_type: String,
+    /// Its payload, as JSON text.
+    pub payload: String,
+    /// It lands once under this name.
+    pub key: String,
+}
+
+/// Takes in more of an answer. Returns how many characters of it are known here now; with fewer than `at`, all of it is to
+/// be said again.
+///
+/// # Errors
+/// [`Problem::StreamNotFound`] and [`Problem::NotFound`] when nobody waits for it any more.
+pub fn say<S: Sql>(stream: &mut Stream<S>, now: Moment, delta: &Delta) -> Result<(u64, Vec<Frame>), Failure> {
+    expect_agent(stream, &delta.generation, &delta.slug)?;
+    let Some(life) = stream.life.as_mut() else { return Ok((0, Vec::new())) };
+    let speech = life.speeches.entry(delta.request_id.clone()).or_default();
+    if speech.attempt != delta.attempt || delta.at == 0 {
+        *speech = Speech { agent: delta.slug.clone(), attempt: delta.attempt, ..Speech::default() };
+    }
+    if speech.chars != delta.at {
+        return Ok((speech.chars, Vec::new()));
+    }
+    speech.chars += delta.text.chars().count() as u64;
+    if speech.text.len() + delta.text.len() <= KEPT_BYTES {
+        speech.text.push_str(&delta.text);
+    } else {
+        speech.text.clear();
+    }
+    let known = speech.chars;
+    let frames = if stream.followed { frame(stream, now, delta).into_iter().collect() } else { Vec::new() };
+    Ok((known, frames))
+}
+
+/// What somebody who joins is told first: all that is being said, from its beginning.
+pub fn so_far<S: Sql>(stream: &Stream<S>, now: Moment) -> Vec<Frame> {
+    let Some(life) = stream.life.as_ref() else { return Vec::new() };
+    let whole = |(request_id, speech): (&String, &Speech)| {
+        let delta = Delta {
+            slug: speech.agent.clone(),
+            request_id: request_id.clone(),
+            attempt: speech.attempt,
+            text: speech.text.clone(),
+            ..Delta::default()
+        };
+        frame(stream, now, &delta)
+    };
+    life.speeches.iter().filter(|(_, speech)| !speech.text.is_empty()).filter_map(whole).collect()
+}
+
+fn frame<S: Sql>(stream: &Stream<S>, now: Moment, delta: &Delta) -> Option<Frame> {
+    let Delta { slug, request_id, attempt, at, text, .. } = delta;
+    let payload =
+        json!({"agent": slug, "requestId": request_id, "attempt": attempt, "at": at, "text": text}).to_string();
+    let system = system_of(slug);
+    let fragment =
+        Fragment { event_type: "agent.output-delta", payload: &payload, metadata: None, system, key: None };
+    let cause = (delta.started > 0).then(|| Cause {
+        stream_path: stream.path().to_string(),
+        offset: delta.started,
+        hops: 0,
+        turns: 0,
+    });
+    let mut line = String::new();
+    push_line(&mut line, None, &fragment.to_text().ok()?, cause.as_ref(), stream.quoted_path(), &to_rfc3339(now.at));
+    Some(Frame::Ephemeral { line })
+}
+
+/// Appends what became of a request, once; `None` when it is there already, or another end of the same request is.
+///
+/// # Errors
+/// [`Problem::StreamNotFound`] when the stream it was for does not live any more; [`Problem::TooLarge`].
+pub fn end<S: Sql>(stream: &mut Stream<S>, now: Moment, outcome: &Outcome) -> Result<Option<Committed>, Failure> {
+    expect_life(stream, &outcome.generation)?;
+    if let Some(life) = stream.life.as_mut() {
+        life.speeches.remove(&outcome.request_id);
+    }
+    let key = keys::system(&outcome.key);
+    if !keys::find(&stream.sql, &[&key])?.is_empty() {
+        return Ok(None);
+    }
+    let system = system_of(&outcome.slug);
+    let Outcome { event_type, payload, .. } = outcome;
+    let fragment = Fragment { event_type, payload, metadata: None, system, key: None }.to_text()?;
+    if fragment.len() > limits::EVENT_BYTES {
+        return Err(Problem::TooLarge { what: "an event in bytes", limit: limits::EVENT_BYTES }.into());
+    }
+    let entry = Entry {
+        event_type: event_type.clone(),
+        key: Some(key),
+        expected: None,
+        origin: Some(tailrace_model::cause::Origin::Here(outcome.started)),
+        fragment,
+        raw: None,
+    };
+    commit(stream, now, Kind::Settle, &[entry]).map(Some)
+}
+
+fn system_of(slug: &str) -> Option<String> {
+    Some(format!("{{\"by\":{}}}", text::quoted(&format!("subscription:{slug}"))))
+}
+
+fn expect_life<S: Sql>(stream: &Stream<S>, generation: &str) -> Result<(), Problem> {
+    stream.life()?;
+    if stream.generation() == Some(generation) {
+        return Ok(());
+    }
+    Err(Problem::StreamNotFound { path: stream.path().to_string() })
+}
+
+fn expect_agent<S: Sql>(stream: &Stream<S>, generation: &str, slug: &str) -> Result<(), Problem> {
+    expect_life(stream, generation)?;
+    if stream.life()?.state.subscriptions.contains_key(slug) {
+        return Ok(());
+    }
+    Err(Problem::NotFound { detail: format!("this stream has no subscription {slug}") })
+}
