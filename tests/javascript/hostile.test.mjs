@@ -95,7 +95,8 @@ const FOLDS = {
 
 for (const [what, [code, said]] of Object.entries(FOLDS)) {
   test(`a processor does no harm with ${what}`, async () => {
-    const { error } = await told(folding(code), { events: [event(7)] });
+    const limits = said === NO_MEMORY ? { cpuMs: 1_000 } : {};
+    const { error } = await told(folding(code), { events: [event(7)], limits });
     assert.match(error?.message ?? "no error", said);
     assert.deepEqual([error.where, error.offset], ["reduce", 7]);
   });
@@ -107,10 +108,6 @@ const ANSWERS = {
   "a loop after a fetch": ['await fetch("http://a.example/echo"); for (;;);', TOO_LONG],
   "awaiting without end": ["for (;;) await null;", TOO_LONG],
   "awaiting what never settles": ["await new Promise(() => {});", NEVER],
-  "Promise.prototype.then replaced": [
-    "Promise.prototype.then = function () { return this; }; await fetch('http://a.example/echo').then();",
-    /./,
-  ],
   "a log without end": ["for (;;) console.log(1);", TOO_LONG],
   "large logs without end": ['const z = "€".repeat(4e6); for (;;) console.log(z);', TOO_LONG],
   "appends without end": [
@@ -188,21 +185,32 @@ for (const [what, [source, said]] of Object.entries(MODULES)) {
 
 test("what one run does to its globals, no other sees", async () => {
   const spoil = `JSON.parse = () => 1; JSON.stringify = () => "[]"; Array.prototype.map = () => [];
-    Object.prototype.polluted = 1; globalThis.left = 1; Promise.prototype.then = 5; return { mine: state };`;
-  await told(folding(spoil));
+    Object.prototype.polluted = 1; globalThis.left = 1; Promise.prototype.then = 5; return { mine: 1 };`;
+  assert.equal((await told(folding(spoil))).state, '{"mine":1}');
   const { state } = await told(
     folding("return [typeof left, typeof ({}).polluted, [1].map((n) => n + 1), JSON.parse('2')];"),
   );
   assert.deepEqual(JSON.parse(state), ["undefined", "undefined", [2], 2]);
 });
 
-test("what a processor gets at of the program around it gains it nothing", async () => {
-  // A stack can be asked for its functions.
-  const { state } = await told(
-    folding(`Error.prepareStackTrace = (_, sites) => sites.map((site) => String(site.getFunction?.()));
-      return new Error().stack.filter((source) => source.includes("isReplay"));`),
+test("whoever gets hold of the functions around it gains nothing", async () => {
+  // A stack can be asked for its functions, and toJSON is called by the ones that serve the processor.
+  const { state, error } = await told(
+    `const found = new Set();
+     Error.prepareStackTrace = (_, sites) => sites.map((site) => site.getFunction?.());
+     const toJSON = () => { for (const one of new Error().stack) if (one) found.add(one); return { type: "x" }; };
+     export default {
+       reduce: () => found.size,
+       async afterAppend({ append }) {
+         append({ toJSON });
+         const given = [Promise.resolve({ default: this }), "not JSON", {}, () => 1];
+         for (const one of found) for (const first of given) try { await one(first, "1", "[]", "true"); } catch {}
+         throw new Error("found " + found.size);
+       },
+     };`,
   );
-  assert.deepEqual(JSON.parse(state), [], "its sources are not there");
+  assert.equal(state, "null");
+  assert.match(error.message, /^(Error: found \d|SyntaxError|the sandbox failed)/);
 });
 
 test("at the end of a batch, whatever it still fetches is aborted", async () => {
@@ -223,7 +231,7 @@ test("a batch that is ended from outside says so", async () => {
 });
 
 test("two hundred that eat memory leave none behind", { skip: process.platform !== "linux" }, async () => {
-  const eats = folding("const a = []; for (;;) a.push(new Array(1e5).fill(1));");
+  const eats = folding("const a = []; for (;;) a.push(new Uint8Array(1e6).fill(1));");
   const eat = (count) => Promise.all(Array.from({ length: count }, () => sandbox.run(eats)));
   await eat(4);
   const before = memoryOfChildren();
