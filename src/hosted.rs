@@ -3,8 +3,8 @@
 
 use js_sys::{Array, JsString};
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use serde_json::json;
+use serde_json::value::RawValue;
 use tailrace_agent::append::event;
 use tailrace_durable::delivery::lease::Leased;
 use tailrace_durable::delivery::retry::Failed;
@@ -214,7 +214,8 @@ impl Script {
 
     fn logged(&self, log: &Log) -> Option<Answered> {
         let offset = log.offset.unwrap_or(self.leased.first);
-        let payload = json!({"subscription": self.leased.slug, "level": log.level, "message": log.message, "offset": offset});
+        let payload =
+            json!({"subscription": self.leased.slug, "level": log.level, "message": log.message, "offset": offset});
         event(&self.leased.slug, "javascript.logged", &payload, offset)
     }
 }

@@ -12,11 +12,11 @@ use tailrace_model::control::Target;
 use tailrace_model::control::subscription::secret_for;
 use tailrace_model::deployment::Deployment;
 use tailrace_model::event::Writer;
+use tailrace_model::json::quoted;
 use tailrace_model::line::StoredEvent;
 use tailrace_model::settle::{Answered, Settle, is_settle};
 use tailrace_model::signature::{SigningSecret, message_id};
 use tailrace_model::text::cut;
-use tailrace_model::json::quoted;
 use tailrace_model::{Problem, StreamPath, limits, secret, target, time};
 use wasm_bindgen::prelude::*;
 

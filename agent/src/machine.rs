@@ -284,7 +284,7 @@ impl Machine<'_> {
             return self.stop(event.offset, "interrupted");
         }
         if calls.is_empty() {
-            return self.reply(event.offset, "tool.completed", &json!({"result": content}));
+            return self.reply(event.offset, "tool.completed", ("result", content));
         }
         self.state.phase = Phase::Calling;
         self.state.calls = calls
@@ -356,7 +356,8 @@ impl Machine<'_> {
             call.stage = Stage::Running;
             call.until = until;
         }
-        self.decision.append.extend(approved_event(self.setting.slug, &payload_of(&wanted), event.offset));
+        let payload = self.signed(payload_of(&wanted));
+        self.decision.append.extend(approved_event(self.setting.slug, &payload, event.offset));
     }
 
     /// Runs what is built in. Everything else is somebody's who hears `tool.requested`.
@@ -507,19 +508,16 @@ impl Machine<'_> {
 
     fn stop(&mut self, cause: u64, reason: &str) {
         self.append(("agent.stopped", json!({"agent": self.setting.slug, "reason": reason}), cause));
-        self.reply(cause, "tool.failed", &json!({"error": format!("the agent stopped: {reason}")}));
+        self.reply(cause, "tool.failed", ("error", &format!("the agent stopped: {reason}")));
     }
 
     /// Pays what is owed.
-    fn reply(&mut self, cause: u64, event_type: &str, payload: &Value) {
+    fn reply(&mut self, cause: u64, event_type: &str, (field, value): (&str, &str)) {
         for owed in std::mem::take(&mut self.state.owed) {
             if self.replay {
                 continue;
             }
-            let mut payload = payload.clone();
-            if let Value::Object(fields) = &mut payload {
-                fields.insert("callId".to_owned(), json!(owed.call_id));
-            }
+            let payload = self.signed(json!({"callId": owed.call_id, field: value}));
             self.decision.append.extend(to_stream(self.setting.slug, &owed.stream_path, event_type, &payload, cause));
         }
     }
@@ -555,7 +553,16 @@ impl Machine<'_> {
         matches!(&self.state.phase, Phase::Asking { request_id, .. } if request_id == request)
     }
 
+    /// All its events say whose they are.
+    fn signed(&self, mut payload: Value) -> Value {
+        if let Value::Object(fields) = &mut payload {
+            fields.entry("agent").or_insert_with(|| json!(self.setting.slug));
+        }
+        payload
+    }
+
     fn append(&mut self, (event_type, payload, cause): (&str, Value, u64)) {
+        let payload = self.signed(payload);
         if !self.replay {
             self.decision.append.extend(event(self.setting.slug, event_type, &payload, cause));
         }

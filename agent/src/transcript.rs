@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde_json::{Map, Value};
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 use tailrace_model::control::agent::Agent;
 use tailrace_model::control::{Control, Subscription};
 use tailrace_model::line::StoredEvent;

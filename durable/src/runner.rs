@@ -10,8 +10,8 @@ use tailrace_model::limits;
 use tailrace_model::text::cut;
 use tailrace_model::time::{Millis, to_rfc3339};
 
-use crate::sql::{Param, Row, Sql};
 use crate::speech::Outcome;
+use crate::sql::{Param, Row, Sql};
 use crate::stream::Moment;
 use crate::{Failure, schema};
 
@@ -119,7 +119,10 @@ impl<S: Sql> Runner<S> {
              ON CONFLICT (request) DO UPDATE SET due = min(due, excluded.due) WHERE phase = 'paused'",
             &[ask.request_id.as_str().into(), text.as_str().into(), now.at.into()],
         )?;
-        self.sql.run("UPDATE calls SET phase = 'due' WHERE request = ? AND phase = 'paused'", &[ask.request_id.as_str().into()])?;
+        self.sql.run(
+            "UPDATE calls SET phase = 'due' WHERE request = ? AND phase = 'paused'",
+            &[ask.request_id.as_str().into()],
+        )?;
         Ok(())
     }
 
@@ -132,7 +135,8 @@ impl<S: Sql> Runner<S> {
         self.owe(now, ask)?;
         let id = ask.request_id.as_str();
         self.sql.run("UPDATE calls SET stops = 1 WHERE request = ?", &[id.into()])?;
-        let waits = "SELECT 1 FROM calls WHERE request = ? AND (phase = 'due' OR (phase = 'telling' AND again IS NOT NULL))";
+        let waits =
+            "SELECT 1 FROM calls WHERE request = ? AND (phase = 'due' OR (phase = 'telling' AND again IS NOT NULL))";
         if !self.sql.run(waits, &[id.into()])?.is_empty() {
             self.interrupted(now, id, "")?;
         }
@@ -172,8 +176,11 @@ impl<S: Sql> Runner<S> {
                 self.next(now)
             }
             "asking" => {
-                let failed =
-                    Failed { error: "the call was cut off: its process ended".to_owned(), retryable: true, ..Failed::default() };
+                let failed = Failed {
+                    error: "the call was cut off: its process ended".to_owned(),
+                    retryable: true,
+                    ..Failed::default()
+                };
                 self.failed(now, &ask.request_id, &failed)?;
                 self.next(now)
             }
@@ -332,7 +339,8 @@ impl<S: Sql> Runner<S> {
     }
 
     fn find(&self, request: &str) -> Result<Option<(Ask, u32)>, Failure> {
-        let rows = self.sql.run("SELECT request, ask, phase, attempt FROM calls WHERE request = ?", &[request.into()])?;
+        let rows =
+            self.sql.run("SELECT request, ask, phase, attempt FROM calls WHERE request = ?", &[request.into()])?;
         rows.first().map(|row| Ok((ask_of(row)?, u32::try_from(row.number(3)).unwrap_or(u32::MAX)))).transpose()
     }
 }

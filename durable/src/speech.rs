@@ -120,8 +120,7 @@ fn frame<S: Sql>(stream: &Stream<S>, now: Moment, delta: &Delta) -> Option<Frame
     let payload =
         json!({"agent": slug, "requestId": request_id, "attempt": attempt, "at": at, "text": text}).to_string();
     let system = system_of(slug);
-    let fragment =
-        Fragment { event_type: "agent.output-delta", payload: &payload, metadata: None, system, key: None };
+    let fragment = Fragment { event_type: "agent.output-delta", payload: &payload, metadata: None, system, key: None };
     let cause = (delta.started > 0).then(|| Cause {
         stream_path: stream.path().to_string(),
         offset: delta.started,

@@ -158,5 +158,14 @@ fn load<S: Sql>(sql: &S) -> Result<Option<Life>, Failure> {
     let window = log::window(sql, &state.breaker, last_at)?;
     let deliveries = delivery::load(sql, &state, head)?;
     let schedules = schedule::load(sql, &state)?;
-    Ok(Some(Life { head, last_at, state, window, parked: parking::load(sql)?, deliveries, schedules, speeches: Speeches::new() }))
+    Ok(Some(Life {
+        head,
+        last_at,
+        state,
+        window,
+        parked: parking::load(sql)?,
+        deliveries,
+        schedules,
+        speeches: Speeches::new(),
+    }))
 }

@@ -256,9 +256,7 @@ impl Control {
             "webhook.configured" => Self::WebhookConfigured(Box::new(Webhook::from_fields(fields)?)),
             "webhook.removed" => Self::WebhookRemoved { slug: fields.slug()?, children: fields.flag("children")? },
             "tool.configured" => Self::ToolConfigured(Box::new(Tool::from_fields(fields)?)),
-            "tool.removed" => {
-                Self::ToolRemoved { name: tool::name_from(fields)?, children: fields.flag("children")? }
-            }
+            "tool.removed" => Self::ToolRemoved { name: tool::name_from(fields)?, children: fields.flag("children")? },
             "subscription.resumed" => Self::SubscriptionResumed(resume_from(fields)?),
             _ => return Ok(None),
         }))

@@ -109,7 +109,9 @@ pub fn is_control(event_type: &str) -> bool {
 /// other need not be looked into.
 #[must_use]
 pub fn changes_state(event_type: &str) -> bool {
-    is_control(event_type) || configures_tool(event_type) || matches!(event_type, "schedule.ended" | "subscription.halted")
+    is_control(event_type)
+        || configures_tool(event_type)
+        || matches!(event_type, "schedule.ended" | "subscription.halted")
 }
 
 /// True for what says which tools agents have: the stream obeys it, though its prefix is not reserved.

@@ -103,9 +103,7 @@ impl Asking {
         let Some(reader) = self.reader.take() else { return Err(self.failed_for_good("nothing was asked").into()) };
         let answer = reader.finish().map_err(|failure| JsValue::from(self.failed(failure)))?;
         let ask = &self.ask;
-        let call = |(index, asked): (usize, &api::Asked)| {
-            json!({"callId": format!("{}.{index}", ask.request_id), "name": asked.name, "arguments": arguments_of(&asked.arguments)})
-        };
+        let call = |(index, asked): (usize, &api::Asked)| json!({"callId": format!("{}.{index}", ask.request_id), "name": asked.name, "arguments": arguments_of(&asked.arguments)});
         let mut payload = Map::new();
         payload.insert("agent".to_owned(), json!(ask.slug));
         payload.insert("turn".to_owned(), json!(ask.turn));

@@ -85,7 +85,9 @@ impl Decider {
                         ..Query::default()
                     };
                     let Ok(query) = read_text(Format::Lines, &query) else { continue };
-                    wanted.push([read.call_id.as_str(), read.path.as_str(), &query].into_iter().map(JsValue::from).collect());
+                    wanted.push(
+                        [read.call_id.as_str(), read.path.as_str(), &query].into_iter().map(JsValue::from).collect(),
+                    );
                 }
                 Err(error) => failed.push((call_id.clone(), error)),
             }
@@ -163,9 +165,7 @@ impl Decider {
         let effect = |effect: &Effect| {
             let (what, request, turn, up_to, started) = match effect {
                 Effect::Ask { request_id, turn, up_to, started } => ("ask", request_id, turn, up_to, started),
-                Effect::BreakOff { request_id, turn, up_to, started } => {
-                    ("breakOff", request_id, turn, up_to, started)
-                }
+                Effect::BreakOff { request_id, turn, up_to, started } => ("breakOff", request_id, turn, up_to, started),
             };
             [what, &runner, &ask(request, *turn, *up_to, *started), request].into_iter().map(JsValue::from).collect()
         };

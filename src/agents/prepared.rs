@@ -68,7 +68,11 @@ impl Prepared {
     ///
     /// # Errors
     /// Why it may not be sent.
-    pub fn fill(&self, here: &dyn Deployment, sent: &mut Vec<String>) -> Result<(String, Vec<(String, String)>), String> {
+    pub fn fill(
+        &self,
+        here: &dyn Deployment,
+        sent: &mut Vec<String>,
+    ) -> Result<(String, Vec<(String, String)>), String> {
         let url = here.url(&self.url).ok_or("the base URL is none")?;
         // What was allowed when it was configured may not be any more.
         target::check(&url, &here.allowed())?;

@@ -68,20 +68,15 @@ async fn find(stream: &Stream, slug: &str, turn: Option<u64>) -> Result<Result<S
     let mut after = 0;
     let mut found = None;
     loop {
-        let query = Page {
-            after,
-            limit: limits::PAGE_EVENTS,
-            types: Some("agent.turn-started".to_owned()),
-            ..Page::default()
-        };
+        let query =
+            Page { after, limit: limits::PAGE_EVENTS, types: Some("agent.turn-started".to_owned()), ..Page::default() };
         let answer = Answer::new(&stream.read(&read_text(Format::Lines, &query)?).await?);
         if answer.status != 200 {
             return answer.into_response(JSON, &[]).map(Err);
         }
         let lines = String::from(answer.body.clone());
-        let read = |line: &str| -> Option<Started> {
-            serde_json::from_str(StoredEvent::parse(line).ok()?.payload.get()).ok()
-        };
+        let read =
+            |line: &str| -> Option<Started> { serde_json::from_str(StoredEvent::parse(line).ok()?.payload.get()).ok() };
         for started in lines.lines().filter_map(read).filter(|started| started.agent == slug) {
             if turn == Some(started.turn) {
                 return Ok(Ok(started));

@@ -178,7 +178,8 @@ pub(crate) fn look_again<S: Sql>(stream: &mut Stream<S>, now: Moment, seen_by: &
     let Some(life) = stream.life.as_mut() else { return };
     for (slug, delivery) in &mut life.deliveries {
         let agent = life.state.subscriptions.get(slug).and_then(|it| it.config.agent());
-        if agent.is_some_and(|agent| agent.wait_for.iter().any(|it| it == seen_by)) && delivery.progress.wake.is_some() {
+        if agent.is_some_and(|agent| agent.wait_for.iter().any(|it| it == seen_by)) && delivery.progress.wake.is_some()
+        {
             delivery.progress.wake = Some(now.at);
         }
     }

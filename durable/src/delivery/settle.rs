@@ -230,26 +230,28 @@ fn append_here<S: Sql>(
     }
     let mut reader = Reader::default();
     let chain = chain_of(stream, &mut reader, up_to)?;
-    let entry = |answered: &Answered| -> Result<Entry, Failure> { Ok(Entry {
-        event_type: answered.event_type.clone(),
-        key: answered.key.as_deref().map(keys::client),
-        expected: None,
-        origin: Some(match &answered.cause {
-            Some((None, offset)) if answered.is_turn => begins_turn(stream, *offset)?,
-            None => Origin::Here(up_to),
-            Some((None, offset)) => Origin::Here(*offset),
-            Some((Some(path), offset)) if path == stream.path().as_str() => Origin::Here(*offset),
-            // Named elsewhere: the chain goes on from what was delivered, else it would never end.
-            Some((Some(path), offset)) => Origin::Known(Cause {
-                stream_path: path.clone(),
-                offset: *offset,
-                hops: chain.0.saturating_add(1),
-                turns: chain.1,
+    let entry = |answered: &Answered| -> Result<Entry, Failure> {
+        Ok(Entry {
+            event_type: answered.event_type.clone(),
+            key: answered.key.as_deref().map(keys::client),
+            expected: None,
+            origin: Some(match &answered.cause {
+                Some((None, offset)) if answered.is_turn => begins_turn(stream, *offset)?,
+                None => Origin::Here(up_to),
+                Some((None, offset)) => Origin::Here(*offset),
+                Some((Some(path), offset)) if path == stream.path().as_str() => Origin::Here(*offset),
+                // Named elsewhere: the chain goes on from what was delivered, else it would never end.
+                Some((Some(path), offset)) => Origin::Known(Cause {
+                    stream_path: path.clone(),
+                    offset: *offset,
+                    hops: chain.0.saturating_add(1),
+                    turns: chain.1,
+                }),
             }),
-        }),
-        fragment: answered.fragment.clone(),
-        raw: None,
-    }) };
+            fragment: answered.fragment.clone(),
+            raw: None,
+        })
+    };
     let entries: Vec<Entry> =
         said.append.iter().filter(|answered| answered.to.is_none()).map(entry).collect::<Result<_, _>>()?;
     if entries.is_empty() { Ok(None) } else { commit(stream, now, Kind::Settle, &entries).map(Some) }
@@ -296,7 +298,11 @@ fn send_elsewhere<S: Sql>(
 ///
 /// # Errors
 /// [`Failure`]
-pub fn append_once<S: Sql>(stream: &mut Stream<S>, now: Moment, answered: &Answered) -> Result<Option<Committed>, Failure> {
+pub fn append_once<S: Sql>(
+    stream: &mut Stream<S>,
+    now: Moment,
+    answered: &Answered,
+) -> Result<Option<Committed>, Failure> {
     let key = answered.key.as_deref().map(keys::system);
     if let Some(key) = &key
         && !keys::find(&stream.sql, &[key])?.is_empty()

@@ -324,7 +324,7 @@ impl Deployment {
     }
 
     pub fn hold(&mut self, path: &str, leased: &Leased) -> Option<Said> {
-        self.ask(path, |stream, _| call::hold(stream, &leased.lease))
+        self.ask(path, |stream, now| call::hold(stream, now, &leased.lease))
     }
 
     /// Nothing in a lease matches its condition.

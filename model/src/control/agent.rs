@@ -99,7 +99,11 @@ impl Agent {
         let (total_ms, idle_ms) = timeouts(&mut fields)?;
         let options = match fields.take("options") {
             None => Map::new(),
-            Some(Value::Object(options)) if Value::Object(options.clone()).to_string().len() <= limits::OPTIONS_BYTES => options,
+            Some(Value::Object(options))
+                if Value::Object(options.clone()).to_string().len() <= limits::OPTIONS_BYTES =>
+            {
+                options
+            }
             Some(_) => {
                 let detail = format!("a JSON object of at most {} bytes", limits::OPTIONS_BYTES);
                 return Err(fields.invalid("options", detail));
@@ -118,7 +122,8 @@ impl Agent {
             allow: fields.any_globs("allow")?.unwrap_or_default(),
             debounce_ms: fields.optional_integer("debounceMs", 0..=60_000)?.unwrap_or(limits::DEBOUNCE_MS),
             on_input,
-            max_turns: u32::try_from(fields.optional_integer("maxTurns", 1..=1_000)?.unwrap_or(limits::TURNS)).unwrap_or(u32::MAX),
+            max_turns: u32::try_from(fields.optional_integer("maxTurns", 1..=1_000)?.unwrap_or(limits::TURNS))
+                .unwrap_or(u32::MAX),
             wait_for: fields.any_globs("waitFor")?.unwrap_or_default(),
             total_ms,
             idle_ms,

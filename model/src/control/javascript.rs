@@ -67,7 +67,8 @@ fn hosts_from(fields: &mut Fields) -> Result<Vec<String>, Problem> {
     for host in &mut hosts {
         *host = host.to_ascii_lowercase();
         let bare = host.strip_prefix("*.").unwrap_or(host);
-        let is_host = !bare.is_empty() && bare.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte));
+        let is_host =
+            !bare.is_empty() && bare.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte));
         if !is_host {
             return Err(fields.invalid("allowHosts", "hosts, like \"api.example.com\" or \"*.example.com\""));
         }
