@@ -42,6 +42,7 @@ async function builds() {
 
 const jsTests = () =>
   files(
+    "tests/agents/**/*.test.mjs",
     "tests/clients/**/*.test.mjs",
     "tests/hooks/**/*.test.mjs",
     "tests/javascript/**/*.test.mjs",

@@ -1034,7 +1034,7 @@ fn held_in_part() -> (Deployment, Leased) {
     let leased = d.lease(S, "w");
     assert_eq!(got(&leased), [4, 5, 6, 7]);
     let text = format!("{}\n5\n6", leased.lease);
-    assert_eq!(d.ask(S, |stream, _| call::hold(stream, &text)).unwrap().status, 200);
+    assert_eq!(d.ask(S, |stream, now| call::hold(stream, now, &text)).unwrap().status, 200);
     (d, leased)
 }
 
