@@ -1,9 +1,8 @@
 //! What the courier sends for a lease, and what it makes of the answer. What waits is `courier.js`.
 
+mod call;
+
 use js_sys::{Array, JsString};
-use serde::Deserialize;
-use serde_json::{Value, json};
-use tailrace_agent::append::event;
 use tailrace_durable::delivery::lease::{Leased, Push};
 use tailrace_durable::delivery::retry::Failed;
 use tailrace_durable::delivery::settle::Said;
@@ -14,7 +13,7 @@ use tailrace_model::deployment::Deployment;
 use tailrace_model::event::Writer;
 use tailrace_model::json::quoted;
 use tailrace_model::line::StoredEvent;
-use tailrace_model::settle::{Answered, Settle, is_settle};
+use tailrace_model::settle::{Settle, is_settle};
 use tailrace_model::signature::{SigningSecret, message_id};
 use tailrace_model::text::cut;
 use tailrace_model::{Problem, StreamPath, limits, secret, target, time};
@@ -25,6 +24,7 @@ use crate::deployment::Here;
 use crate::http::{JSON, Response, text};
 use crate::platform::where_js;
 use crate::settle::{is_answer, said, writer_of};
+use call::Call;
 
 /// A batch that somebody leased, with only what matches the condition in it.
 #[wasm_bindgen]
@@ -47,14 +47,9 @@ impl Delivery {
     /// What holds on to it: its name, and the first and the last event in it; when a tool `runs`, also what says so.
     #[must_use]
     pub fn hold(&self, runs: bool) -> String {
-        let Leased { lease, first, last, attempt, slug, .. } = &self.leased;
-        let started = self.call().filter(|_| runs).and_then(|call| {
-            let attempt = attempt + 1;
-            let payload = json!({"callId": call.call_id, "attempt": attempt});
-            let event = event(slug, "tool.started", &payload, call.offset)?;
-            let key = format!("{}:started:{attempt}", call.call_id);
-            serde_json::to_string(&Answered { key: Some(key), ..event }).ok()
-        });
+        let Leased { lease, first, last, .. } = &self.leased;
+        let call = Call::of(&self.leased).filter(|_| runs);
+        let started = call.and_then(|call| serde_json::to_string(&call.started()?).ok());
         format!("{lease}\n{first}\n{last}\n{}", started.unwrap_or_default())
     }
 
@@ -74,18 +69,7 @@ impl Delivery {
     #[must_use]
     #[wasm_bindgen(js_name = refuseCall)]
     pub fn refuse_call(&self, now: f64, next: bool) -> Option<String> {
-        let call = self.call()?;
-        let tool = self.leased.push.as_ref()?.tool.as_ref()?;
-        #[expect(clippy::cast_precision_loss, reason = "times are far below 2^53")]
-        let is_late = now > call.at as f64 + tool.timeout_ms as f64;
-        let error = if is_late {
-            "no result in time"
-        } else if tool.approval && !call.is_approved {
-            "nobody approved this call"
-        } else {
-            return None;
-        };
-        Some(to_text(&Said { next, ..self.ended(&call, "tool.failed", &json!({"error": error})) }))
+        Some(to_text(&Said { next, ..Call::of(&self.leased)?.refusal(now)? }))
     }
 
     /// True when no event matches the condition.
@@ -177,9 +161,10 @@ impl Delivery {
         next: bool,
     ) -> String {
         let ms = to_ms(ms);
-        if let Some(call) = self.call() {
-            let ended = self.result_of(&call, status, body, is_cut);
-            if let Some(said) = ended {
+        let call = Call::of(&self.leased);
+        if let (Some(call), 200..300) = (&call, status) {
+            let text = self.without_secrets(&String::from_utf8_lossy(body));
+            if let Some(said) = call.succeeded(&text, is_cut) {
                 return to_text(&Said { status: Some(status), ms: Some(ms), next, ..said });
             }
         }
@@ -203,6 +188,10 @@ impl Delivery {
             failed.error = self.without_secrets(&failed.error);
         }
         said.refused = said.refused.map(|reason| self.without_secrets(&reason));
+        // Other calls of the tool go on.
+        if let (Some(call), Some(reason)) = (&call, &said.refused) {
+            said = Said { status: Some(status), ms: Some(ms), next, ..call.failed(reason) };
+        }
         to_text(&said)
     }
 }
@@ -221,47 +210,6 @@ impl Delivery {
             leased.last = offset(leased.events.last()).unwrap_or(leased.last);
         }
         Ok(Self { leased, sent: Vec::new() })
-    }
-
-    /// The call of a tool that is pushed, if it is one.
-    fn call(&self) -> Option<Call> {
-        self.leased.push.as_ref()?.tool.as_ref()?;
-        Call::read(self.leased.events.first()?)
-    }
-
-    fn ended(&self, call: &Call, event_type: &str, fields: &Value) -> Said {
-        let mut payload = json!({"callId": call.call_id});
-        if let (Some(payload), Some(fields)) = (payload.as_object_mut(), fields.as_object()) {
-            payload.extend(fields.clone());
-        }
-        let append = event(&self.leased.slug, event_type, &payload, call.offset).into_iter().collect();
-        Said { lease: self.leased.lease.clone(), append, ..Said::default() }
-    }
-
-    /// What an answer means for a call: an answer that is no settle is the result, and one that says that the call is wrong
-    /// fails it. `None` = it is taken as any answer to a push: a settle, or a failure after which it is tried again.
-    fn result_of(&self, call: &Call, status: u16, body: &[u8], is_cut: bool) -> Option<Said> {
-        let text = self.without_secrets(&String::from_utf8_lossy(body));
-        let is_final = (400..500).contains(&status) && ![408, 409, 425, 429].contains(&status);
-        if is_final || (!(200..300).contains(&status) && self.leased.attempt + 1 >= TOOL_ATTEMPTS) {
-            return Some(self.ended(call, "tool.failed", &json!({"error": self.error_of(status, body)})));
-        }
-        if !(200..300).contains(&status) {
-            return None;
-        }
-        if is_cut {
-            let error = format!("the result is longer than {} bytes", limits::ANSWER_BYTES);
-            return Some(self.ended(call, "tool.failed", &json!({"error": error})));
-        }
-        if is_settle(&text) {
-            return None;
-        }
-        let result = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        let said = self.ended(call, "tool.completed", &json!({"result": result}));
-        if said.append.is_empty() {
-            return Some(self.ended(call, "tool.failed", &json!({"error": "the result nests too deep"})));
-        }
-        Some(said)
     }
 
     /// The text without the secrets that were sent, as they are or as JSON writes them.
@@ -318,52 +266,11 @@ impl Delivery {
     }
 
     fn failed(&self, mut failure: Failed, next: bool) -> String {
-        if let Some(call) = self.call().filter(|_| self.leased.attempt + 1 >= TOOL_ATTEMPTS) {
-            let error = self.without_secrets(&failure.error);
-            return to_text(&Said { next, ..self.ended(&call, "tool.failed", &json!({"error": error})) });
-        }
         failure.error = self.without_secrets(&failure.error);
+        if let Some(said) = Call::of(&self.leased).and_then(|call| call.refused(failure.status, &failure.error)) {
+            return to_text(&Said { status: failure.status, ms: Some(failure.ms), next, ..said });
+        }
         to_text(&Said { lease: self.leased.lease.clone(), failed: Some(failure), next, ..Said::default() })
-    }
-}
-
-/// So often a call of a tool is tried.
-const TOOL_ATTEMPTS: u32 = 4;
-
-/// A call of a tool, as `tool.requested` says it.
-struct Call {
-    call_id: String,
-    offset: u64,
-    at: i64,
-    /// Somebody approved it. Only the system says so.
-    is_approved: bool,
-}
-
-impl Call {
-    fn read(line: &str) -> Option<Self> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Payload {
-            call_id: String,
-        }
-        #[derive(Default, Deserialize)]
-        struct Metadata {
-            #[serde(default)]
-            tailrace: System,
-        }
-        #[derive(Default, Deserialize)]
-        struct System {
-            approved: Option<u64>,
-        }
-        let event = StoredEvent::parse(line).ok()?;
-        let payload: Payload = serde_json::from_str(event.payload.get()).ok()?;
-        let metadata = event.metadata.and_then(|raw| serde_json::from_str::<Metadata>(raw.get()).ok());
-        Some(Self {
-            call_id: payload.call_id,
-            offset: event.offset,
-            at: time::from_rfc3339(&event.created_at)?,
-            is_approved: metadata.is_some_and(|metadata| metadata.tailrace.approved.is_some()),
-        })
     }
 }
 

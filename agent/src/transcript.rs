@@ -183,7 +183,7 @@ impl Transcript {
         for entry in &self.entries {
             match entry {
                 Entry::Said { role, content } => {
-                    messages.push(Message::Input { role: *role, content: content.clone() })
+                    messages.push(Message::Input { role: *role, content: content.clone() });
                 }
                 Entry::Output { content, calls, results } => {
                     messages.push(Message::Output { content: content.clone(), calls: calls.clone() });

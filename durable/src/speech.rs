@@ -119,7 +119,7 @@ fn frame<S: Sql>(stream: &Stream<S>, now: Moment, delta: &Delta) -> Option<Frame
     let Delta { slug, request_id, attempt, at, text, .. } = delta;
     let payload =
         json!({"agent": slug, "requestId": request_id, "attempt": attempt, "at": at, "text": text}).to_string();
-    let system = system_of(slug);
+    let system = Some(system_of(slug));
     let fragment = Fragment { event_type: "agent.output-delta", payload: &payload, metadata: None, system, key: None };
     let cause = (delta.started > 0).then(|| Cause {
         stream_path: stream.path().to_string(),
@@ -145,7 +145,7 @@ pub fn end<S: Sql>(stream: &mut Stream<S>, now: Moment, outcome: &Outcome) -> Re
     if !keys::find(&stream.sql, &[&key])?.is_empty() {
         return Ok(None);
     }
-    let system = system_of(&outcome.slug);
+    let system = Some(system_of(&outcome.slug));
     let Outcome { event_type, payload, .. } = outcome;
     let fragment = Fragment { event_type, payload, metadata: None, system, key: None }.to_text()?;
     if fragment.len() > limits::EVENT_BYTES {
@@ -162,8 +162,8 @@ pub fn end<S: Sql>(stream: &mut Stream<S>, now: Moment, outcome: &Outcome) -> Re
     commit(stream, now, Kind::Settle, &[entry]).map(Some)
 }
 
-fn system_of(slug: &str) -> Option<String> {
-    Some(format!("{{\"by\":{}}}", text::quoted(&format!("subscription:{slug}"))))
+fn system_of(slug: &str) -> String {
+    format!("{{\"by\":{}}}", text::quoted(&format!("subscription:{slug}")))
 }
 
 fn expect_life<S: Sql>(stream: &Stream<S>, generation: &str) -> Result<(), Problem> {

@@ -171,7 +171,5 @@ class Speaker {
 
 /** Characters, as every language counts them: code points. */
 function length(text) {
-  let count = 0;
-  for (const _ of text) count++;
-  return count;
+  return [...text].length;
 }

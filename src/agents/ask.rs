@@ -139,7 +139,6 @@ impl Asking {
 
     /// More of the answer, as the stream takes it: `at` characters were said before.
     #[must_use]
-    #[expect(clippy::needless_pass_by_value, reason = "what JavaScript hands over is owned")]
     pub fn delta(&self, at: f64, text: String) -> String {
         let Ask { generation, slug, request_id, started, .. } = self.ask.clone();
         json!(Delta { generation, slug, request_id, started, attempt: self.attempt, at: whole(at), text }).to_string()
