@@ -122,8 +122,12 @@ function stripNames(file) {
 
 /** The size of the wasm, in bytes: as it is, and compressed as a deployment counts it. */
 export function wasmSize(folder) {
-  const wasm = readFileSync(path.join(folder, "index_bg.wasm"));
-  return { bytes: wasm.length, compressed: gzipSync(wasm, { level: 9 }).length };
+  const sizes = ["index_bg.wasm", "quickjs.wasm"].map((name) => {
+    const wasm = readFileSync(path.join(folder, name));
+    return [wasm.length, gzipSync(wasm, { level: 9 }).length];
+  });
+  const [bytes, compressed] = [0, 1].map((at) => sizes.reduce((sum, size) => sum + size[at], 0));
+  return { bytes, compressed };
 }
 
 async function command() {

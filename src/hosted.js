@@ -13,10 +13,10 @@ export async function process(env, leased, goesOn) {
     const [cpuMs, memoryMb, timeoutMs] = script.limits;
     const { source, events, state, replay } = script;
     const limits = { cpuMs, memoryMb, timeoutMs };
-    const fetch = script.mayFetch ? (request) => fetchFor(env, script, request, stops.signal) : undefined;
-    const { append, ...result } = await run({ source, events, state, replay, limits, fetch, signal: stops.signal });
-    const said = { ...result, state: result.state === undefined ? undefined : JSON.parse(result.state) };
-    return script.said(env, JSON.stringify({ ...said, append: append.map((event) => JSON.parse(event)) }), goesOn);
+    const fetch = script.mayFetch ? (request) => fetchFor(env, script, request) : undefined;
+    const result = await run({ source, events, state, replay, limits, fetch, signal: stops.signal });
+    const { logs, error, append } = result;
+    return script.said(env, result.state, append, JSON.stringify({ logs, error }), goesOn);
   } finally {
     stops.abort();
     script.free();
@@ -24,11 +24,12 @@ export async function process(env, leased, goesOn) {
 }
 
 /** A request of the code's, to a host that it may call. */
-async function fetchFor(env, script, { url, method, headers, body }, signal) {
+async function fetchFor(env, script, { url, method, headers, body, signal }) {
   const [target, filled] = script.outgoing(env, url, JSON.stringify(headers ?? []));
   const response = await fetch(target, { method, headers: filled, body, redirect: "manual", signal });
   const text = script.withoutSecrets(await readText(response));
-  return { status: response.status, statusText: response.statusText, headers: [...response.headers], body: text };
+  const received = [...response.headers].map(([name, value]) => [name, script.withoutSecrets(value)]);
+  return { status: response.status, statusText: response.statusText, headers: received, body: text };
 }
 
 async function readText(response) {

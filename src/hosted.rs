@@ -4,7 +4,6 @@
 use js_sys::{Array, JsString};
 use serde::Deserialize;
 use serde_json::json;
-use serde_json::value::RawValue;
 use tailrace_agent::append::event;
 use tailrace_durable::delivery::lease::Leased;
 use tailrace_durable::delivery::retry::Failed;
@@ -36,9 +35,6 @@ pub struct Script {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Run {
-    state: Option<Box<RawValue>>,
-    #[serde(default)]
-    append: Vec<Box<RawValue>>,
     #[serde(default)]
     logs: Vec<Log>,
     error: Option<Thrown>,
@@ -131,14 +127,24 @@ impl Script {
         sent.fold(text.to_owned(), |text, it| text.replace(it, "[secret]"))
     }
 
-    /// What to settle for a run, as `run` of `run.js` says it.
+    /// What to settle for a run: the state and the events as JSON, and its logs and its error, as `run` of `run.js` says
+    /// them.
     ///
     /// # Errors
     /// When it says nothing of the kind.
-    pub fn said(&self, env: &JsValue, run: &str, next: bool) -> Result<String, JsError> {
+    #[expect(clippy::needless_pass_by_value, reason = "what JavaScript hands over is owned")]
+    pub fn said(
+        &self,
+        env: &JsValue,
+        state: Option<String>,
+        append: Vec<String>,
+        run: &str,
+        next: bool,
+    ) -> Result<String, JsError> {
         let run: Run = serde_json::from_str(run)?;
         let config = Config::of(env);
-        let said = self.settle(&Here::new(env, &config, None), &run);
+        let answer = format!("{{\"state\":{},\"append\":[{}]}}", state.as_deref().unwrap_or("null"), append.join(","));
+        let said = self.settle(&Here::new(env, &config, None), &answer, &run);
         Ok(serde_json::to_string(&Said { next, ..said })?)
     }
 }
@@ -179,7 +185,7 @@ impl Script {
         Ok((url.href, filled))
     }
 
-    fn settle(&self, here: &Here, run: &Run) -> Said {
+    fn settle(&self, here: &Here, answer: &str, run: &Run) -> Said {
         let slug = &self.leased.slug;
         let mut logs: Vec<Answered> = run.logs.iter().filter_map(|log| self.logged(log)).collect();
         if let Some(thrown) = &run.error {
@@ -192,13 +198,10 @@ impl Script {
             let failed = Failed { error: thrown.message.clone(), ..Failed::default() };
             return Said { lease: self.leased.lease.clone(), failed: Some(failed), append: logs, ..Said::default() };
         }
-        let append: Vec<&str> = run.append.iter().map(|it| it.get()).collect();
-        let state = run.state.as_ref().map_or("null", |state| state.get());
-        let text = format!("{{\"state\":{state},\"append\":[{}]}}", append.join(","));
         let by = writer_of(&self.leased.lease);
         let writer = Writer { by: Some(&by), import: false, deployment: here };
         let path = StreamPath::from_decoded(&self.leased.stream_path).unwrap_or_else(|_| StreamPath::root());
-        match Settle::parse(&text, &path, writer, true) {
+        match Settle::parse(answer, &path, writer, true) {
             Ok(settle) => {
                 let mut said = said(settle, self.leased.lease.clone());
                 said.append.append(&mut logs);

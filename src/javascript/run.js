@@ -8,7 +8,7 @@ import { web } from "./web.js";
 
 /** What a processor may take when it does not say, and the most that it may say. */
 export const LIMITS = {
-  cpuMs: { usual: 1_000, most: 10_000 },
+  cpuMs: { usual: 250, most: 2_000 },
   memoryMb: { usual: 32, most: 64 },
   timeoutMs: { usual: 15_000, most: 25_000 },
 };

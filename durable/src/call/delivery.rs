@@ -27,7 +27,7 @@ pub fn lease<S: Sql>(stream: &mut Stream<S>, now: Moment, text: &str) -> Done<S>
     let configured = stream.life()?.state.subscriptions.get(slug);
     if configured.is_some_and(|it| !it.config.is_pulled()) {
         let detail =
-            "its events are pushed to a URL, only those with the target {\"pull\": true} are leased".to_owned();
+            "only those with the target {\"pull\": true} are leased by workers outside".to_owned();
         return Err(Problem::InvalidQuery { field: "slug".to_owned(), detail }.into());
     }
     let wish = lease::lease(stream, now, slug, for_ms.parse().unwrap_or(limits::LEASE_SECONDS * 1_000))?;

@@ -84,7 +84,7 @@ fn limits_from(fields: &mut Fields) -> Result<JavascriptLimits, Problem> {
     };
     let mut inner = Fields::below("target.javascript.limits", given);
     let limits = JavascriptLimits {
-        cpu_ms: inner.optional_integer("cpuMs", 1..=10_000)?.unwrap_or(1_000),
+        cpu_ms: inner.optional_integer("cpuMs", 1..=2_000)?.unwrap_or(250),
         memory_mb: inner.optional_integer("memoryMb", 4..=64)?.unwrap_or(32),
     };
     inner.finish()?;
