@@ -77,6 +77,11 @@ export class Stream extends DurableObject {
     });
   }
 
+  /** Whether the answer to a model's request is still wanted. */
+  standing(text) {
+    return this.#ask((core) => core.standing(text));
+  }
+
   /** What became of a model's request. It comes from a Runner: what it makes due is the alarm's. */
   endRequest(text) {
     return this.#change((core, now, random) => core.endRequest(text, now, random));

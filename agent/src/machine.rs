@@ -146,6 +146,7 @@ pub fn step(setting: &Setting, state: State, events: &[Event], replay: bool) -> 
         machine.end_what_took_too_long();
         machine.start_if_due();
     }
+    machine.drop_what_is_over();
     machine.decision.wake = machine.wake();
     (machine.state, machine.decision)
 }
@@ -201,6 +202,7 @@ impl Machine<'_> {
             }
             Fact::Failed { request_id, error } if self.is_asking(request_id) => {
                 self.state.phase = Phase::Idle;
+                self.state.stops = false;
                 self.stop(event.offset, &format!("the model could not be called: {error}"));
             }
             Fact::Interrupted { request_id } if self.is_asking(request_id) => {
@@ -572,6 +574,19 @@ impl Machine<'_> {
         if !self.replay && !self.decision.effects.contains(&effect) {
             self.decision.effects.push(effect);
         }
+    }
+
+    /// A request whose end came with the same events is neither called nor broken off any more.
+    fn drop_what_is_over(&mut self) {
+        let asking = match &self.state.phase {
+            Phase::Asking { request_id, .. } => Some(request_id),
+            Phase::Idle | Phase::Calling => None,
+        };
+        self.decision.effects.retain(|effect| match effect {
+            Effect::Ask { request_id, .. } | Effect::BreakOff { request_id, .. } => Some(request_id) == asking,
+        });
+        let breaks_off = self.decision.effects.iter().any(|effect| matches!(effect, Effect::BreakOff { .. }));
+        self.decision.effects.retain(|effect| !breaks_off || matches!(effect, Effect::BreakOff { .. }));
     }
 
     /// When it is to be asked again.

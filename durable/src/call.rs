@@ -20,7 +20,7 @@ use crate::sql::{Sql, Text};
 use crate::stream::{Moment, Stream};
 use crate::wire::{Answer, Append, Frame, Reply};
 use crate::{Failure, children, hooks, obligation};
-pub use delivery::{end_request, hold, lease, pick, say, settle_lease, subscriptions, take_pushes, unpick};
+pub use delivery::{end_request, hold, lease, pick, say, settle_lease, standing, subscriptions, take_pushes, unpick};
 
 /// An answer, and what those who follow live are to be sent.
 pub struct Outcome<T> {

@@ -131,6 +131,15 @@ impl StreamCore {
         frames.iter().map(|frame| JsValue::from_str(&frame.to_text())).collect()
     }
 
+    /// See [`call::standing`].
+    ///
+    /// # Errors
+    /// When the storage fails.
+    pub fn standing(&mut self, text: &str) -> Result<JsString, Thrown> {
+        let outcome = call::standing(&self.stream, text);
+        self.finish(outcome)
+    }
+
     /// See [`call::say`].
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use tailrace_model::limits;
 use tailrace_model::text::cut;
 use tailrace_model::time::{Millis, to_rfc3339};
 
-use crate::speech::Outcome;
+use crate::speech::{Outcome, end_key};
 use crate::sql::{Param, Row, Sql};
 use crate::stream::Moment;
 use crate::{Failure, schema};
@@ -297,7 +297,7 @@ impl<S: Sql> Runner<S> {
 
     fn ends(&self, now: Moment, request: &str, event_type: &str, payload: &str) -> Result<(), Failure> {
         let Some((ask, _)) = self.find(request)? else { return Ok(()) };
-        self.tell(now, &ask, event_type, payload, format!("{request}:end"), None)
+        self.tell(now, &ask, event_type, payload, end_key(request), None)
     }
 
     fn tell(

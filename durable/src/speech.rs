@@ -25,7 +25,8 @@ pub type Speeches = BTreeMap<String, Speech>;
 pub struct Speech {
     agent: String,
     attempt: u32,
-    text: String,
+    /// `None` when it is too long to be kept.
+    text: Option<String>,
     chars: u64,
 }
 
@@ -73,46 +74,87 @@ pub struct Outcome {
     pub key: String,
 }
 
-/// Takes in more of an answer. Returns how many characters of it are known here now; with fewer than `at`, all of it is to
-/// be said again.
+/// Whether an answer to a request is still wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It is.
+    Wanted,
+    /// Not before the stream goes on.
+    Paused,
+    /// The agent was removed.
+    Unwanted,
+    /// It has its end.
+    Ended,
+}
+
+/// Whether an answer to a request is still wanted. The delta says which; its text does not matter.
 ///
 /// # Errors
-/// [`Problem::StreamNotFound`] and [`Problem::NotFound`] when nobody waits for it any more.
-pub fn say<S: Sql>(stream: &mut Stream<S>, now: Moment, delta: &Delta) -> Result<(u64, Vec<Frame>), Failure> {
-    expect_agent(stream, &delta.generation, &delta.slug)?;
-    let Some(life) = stream.life.as_mut() else { return Ok((0, Vec::new())) };
+/// [`Problem::StreamNotFound`] when the stream it is for does not live any more; [`Failure::Storage`].
+pub fn standing<S: Sql>(stream: &Stream<S>, delta: &Delta) -> Result<Standing, Failure> {
+    expect_life(stream, &delta.generation)?;
+    let end = keys::system(&end_key(&delta.request_id));
+    let state = &stream.life()?.state;
+    Ok(if !keys::find(&stream.sql, &[&end])?.is_empty() {
+        Standing::Ended
+    } else if !state.subscriptions.contains_key(&delta.slug) {
+        Standing::Unwanted
+    } else if state.paused.is_some() {
+        Standing::Paused
+    } else {
+        Standing::Wanted
+    })
+}
+
+/// Under this name the end of a request lands once.
+#[must_use]
+pub fn end_key(request_id: &str) -> String {
+    format!("{request_id}:end")
+}
+
+/// Takes in more of an answer. Returns how many characters of it are known here now; with fewer than were said, all of it is
+/// to be said again. `None` = the agent was removed, and nobody wants the rest.
+///
+/// # Errors
+/// [`Problem::StreamNotFound`] when the stream it is for does not live any more.
+pub fn say<S: Sql>(stream: &mut Stream<S>, now: Moment, delta: &Delta) -> Result<(Option<u64>, Vec<Frame>), Failure> {
+    expect_life(stream, &delta.generation)?;
+    let Some(life) = stream.life.as_mut() else { return Ok((None, Vec::new())) };
+    if !life.state.subscriptions.contains_key(&delta.slug) {
+        return Ok((None, Vec::new()));
+    }
     let speech = life.speeches.entry(delta.request_id.clone()).or_default();
     if speech.attempt != delta.attempt || delta.at == 0 {
-        *speech = Speech { agent: delta.slug.clone(), attempt: delta.attempt, ..Speech::default() };
+        *speech = Speech { agent: delta.slug.clone(), attempt: delta.attempt, text: Some(String::new()), chars: 0 };
     }
     if speech.chars != delta.at {
-        return Ok((speech.chars, Vec::new()));
+        return Ok((Some(speech.chars), Vec::new()));
     }
     speech.chars += delta.text.chars().count() as u64;
-    if speech.text.len() + delta.text.len() <= KEPT_BYTES {
-        speech.text.push_str(&delta.text);
-    } else {
-        speech.text.clear();
+    speech.text.take_if(|text| text.len() + delta.text.len() > KEPT_BYTES);
+    if let Some(text) = &mut speech.text {
+        text.push_str(&delta.text);
     }
     let known = speech.chars;
     let frames = if stream.followed { frame(stream, now, delta).into_iter().collect() } else { Vec::new() };
-    Ok((known, frames))
+    Ok((Some(known), frames))
 }
 
 /// What somebody who joins is told first: all that is being said, from its beginning.
 pub fn so_far<S: Sql>(stream: &Stream<S>, now: Moment) -> Vec<Frame> {
     let Some(life) = stream.life.as_ref() else { return Vec::new() };
     let whole = |(request_id, speech): (&String, &Speech)| {
+        let text = speech.text.clone().filter(|text| !text.is_empty())?;
         let delta = Delta {
             slug: speech.agent.clone(),
             request_id: request_id.clone(),
             attempt: speech.attempt,
-            text: speech.text.clone(),
+            text,
             ..Delta::default()
         };
         frame(stream, now, &delta)
     };
-    life.speeches.iter().filter(|(_, speech)| !speech.text.is_empty()).filter_map(whole).collect()
+    life.speeches.iter().filter_map(whole).collect()
 }
 
 fn frame<S: Sql>(stream: &Stream<S>, now: Moment, delta: &Delta) -> Option<Frame> {
@@ -172,12 +214,4 @@ fn expect_life<S: Sql>(stream: &Stream<S>, generation: &str) -> Result<(), Probl
         return Ok(());
     }
     Err(Problem::StreamNotFound { path: stream.path().to_string() })
-}
-
-fn expect_agent<S: Sql>(stream: &Stream<S>, generation: &str, slug: &str) -> Result<(), Problem> {
-    expect_life(stream, generation)?;
-    if stream.life()?.state.subscriptions.contains_key(slug) {
-        return Ok(());
-    }
-    Err(Problem::NotFound { detail: format!("this stream has no subscription {slug}") })
 }

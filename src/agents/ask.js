@@ -14,16 +14,16 @@ const ERROR_BYTES = 65_536;
  */
 export async function ask(env, { ask, attempt }, prepared, signal) {
   const stream = env.STREAM.getByName(ask.path);
-  // What was just started is not asked for again: the lease that it came with was given to a stream that goes on.
-  if (prepared === undefined) {
-    const standing = await stream.head();
-    if (!standing.startsWith("200\n") || !standing.includes(`\ntailrace-generation:${ask.generation}\n`)) {
-      return { isGone: true };
-    }
-    if (standing.includes("\ntailrace-paused:true\n")) return { isPaused: true };
-  }
   const asking = Front.readAsk(JSON.stringify(ask), attempt, prepared);
   try {
+    // What was just started need not be asked for: the lease that it came with was given to a stream that goes on.
+    if (prepared === undefined) {
+      const standing = await stream.standing(asking.delta(0, ""));
+      if (standing.startsWith("404\n") || standing.endsWith("\nended")) return { isGone: true };
+      if (!standing.startsWith("200\n")) throw new Error("the stream does not answer");
+      if (standing.endsWith("\npaused")) return { isPaused: true };
+      if (standing.endsWith("\nunwanted")) return { interrupted: "" };
+    }
     for (let query = asking.nextQuery(); query !== undefined; query = asking.nextQuery()) {
       asking.takePage(await stream.read(query));
     }
@@ -63,7 +63,7 @@ async function send(stream, asking, [url, headers, body, totalMs, idleMs], broke
     return { answered: asking.answered(Date.now() - started, first) };
   } catch (error) {
     if (speaker.isGone) return { isGone: true };
-    if (broken.aborted) return { interrupted: asking.text };
+    if (broken.aborted || speaker.isUnwanted) return { interrupted: asking.text };
     // What Rust throws is how it failed.
     if (typeof error === "string") return { failed: error };
     try {
@@ -120,7 +120,10 @@ async function* chunks(body, signal) {
 
 /** Tells the stream what is being said: one call at a time, and all that was said meanwhile with the next. */
 class Speaker {
+  /** The stream does not live any more. */
   isGone = false;
+  /** The agent was removed. */
+  isUnwanted = false;
   #stream;
   #asking;
   #stop;
@@ -152,6 +155,10 @@ class Speaker {
       this.#chars += length(text);
       try {
         let answer = await this.#stream.say(this.#asking.delta(at, text));
+        if (answer.endsWith("\nunwanted")) {
+          this.isUnwanted = true;
+          return this.#stop("the agent was removed");
+        }
         // A stream that has slept meanwhile is told all of it.
         if (answer.startsWith("200\n") && Number(answer.slice(answer.indexOf("\n\n") + 2)) !== this.#chars) {
           [text, at] = [this.#all, 0];

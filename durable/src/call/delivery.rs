@@ -12,7 +12,7 @@ use crate::delivery::below::{self, Picked};
 use crate::delivery::lease::{self, Leased, Wish};
 use crate::delivery::settle::{self as settling, Said};
 use crate::delivery::{push, report};
-use crate::speech::{self, Delta};
+use crate::speech::{self, Delta, Standing};
 use crate::sql::{Sql, Text};
 use crate::stream::{Moment, Stream};
 use crate::wire::{Answer, Frame};
@@ -26,8 +26,7 @@ pub fn lease<S: Sql>(stream: &mut Stream<S>, now: Moment, text: &str) -> Done<S>
     let (slug, for_ms) = text.split_once('\n').unwrap_or((text, ""));
     let configured = stream.life()?.state.subscriptions.get(slug);
     if configured.is_some_and(|it| !it.config.is_pulled()) {
-        let detail =
-            "only those with the target {\"pull\": true} are leased by workers outside".to_owned();
+        let detail = "only those with the target {\"pull\": true} are leased by workers outside".to_owned();
         return Err(Problem::InvalidQuery { field: "slug".to_owned(), detail }.into());
     }
     let wish = lease::lease(stream, now, slug, for_ms.parse().unwrap_or(limits::LEASE_SECONDS * 1_000))?;
@@ -138,14 +137,30 @@ pub fn subscriptions<S: Sql>(stream: &Stream<S>, now: Millis, slug: &str) -> Don
     Ok(only(Answer::ok(&report.to_string()).with("tailrace-generation", stream.generation().unwrap_or_default())))
 }
 
-/// Takes in more of what a model is saying: a [`Delta`] as JSON. The answer is how many characters are known here now.
+/// Whether the answer to a model's request is still wanted: a [`Delta`] without text as JSON. The answer is one of `wanted`,
+/// `paused`, `unwanted` and `ended`.
+///
+/// # Errors
+/// [`Failure`]
+pub fn standing<S: Sql>(stream: &Stream<S>, text: &str) -> Done<S> {
+    let delta: Delta = serde_json::from_str(text).map_err(|error| Failure::Storage(error.to_string()))?;
+    Ok(only(Answer::ok(match speech::standing(stream, &delta)? {
+        Standing::Wanted => "wanted",
+        Standing::Paused => "paused",
+        Standing::Unwanted => "unwanted",
+        Standing::Ended => "ended",
+    })))
+}
+
+/// Takes in more of what a model is saying: a [`Delta`] as JSON. The answer is how many characters are known here now, or
+/// `unwanted`.
 ///
 /// # Errors
 /// [`Failure`]
 pub fn say<S: Sql>(stream: &mut Stream<S>, now: Moment, text: &str) -> Done<S> {
     let delta: Delta = serde_json::from_str(text).map_err(|error| Failure::Storage(error.to_string()))?;
     let (known, frames) = speech::say(stream, now, &delta)?;
-    Ok(Outcome { answer: Answer::ok(&known.to_string()), frames })
+    Ok(Outcome { answer: Answer::ok(&known.map_or_else(|| "unwanted".to_owned(), |known| known.to_string())), frames })
 }
 
 /// Takes in what became of a model's request: a [`speech::Outcome`] as JSON.
