@@ -1,0 +1,135 @@
+// Every SDK behaves as the cases say. An SDK takes part as soon as its adapter is there.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, globSync, readFileSync } from "node:fs";
+import path from "node:path";
+import { createInterface } from "node:readline";
+import { test } from "node:test";
+import { inProject, root } from "../../scripts/setup/paths.mjs";
+import { matches } from "./matches.mjs";
+import { serve, unfold } from "./server.mjs";
+
+/** How long a case may take that is not expected to take time. */
+const patience = 30_000;
+
+/** How each adapter is started; `file` is what must be there. */
+const adapters = {
+  typescript: {
+    file: "sdk/typescript/tests/adapter.mjs",
+    async command() {
+      const { built } = await import("../typescript/scripts/build.mjs");
+      await built();
+      return [process.execPath, [inProject(this.file)]];
+    },
+  },
+  python: {
+    file: "sdk/python/tests/adapter.py",
+    async command() {
+      if (process.env.TAILRACE_PYTHON) return [process.env.TAILRACE_PYTHON, [inProject(this.file)]];
+      const { ensurePython } = await import("../../scripts/setup/python.mjs");
+      const requirements = ["sdk/python/tests/requirements.txt", "sdk/python/requirements.txt"].map((it) =>
+        inProject(it),
+      );
+      const bin = await ensurePython(requirements.find(existsSync) ?? inProject("tests/python/requirements.txt"));
+      return [`${bin}/python`, [inProject(this.file)]];
+    },
+  },
+  rust: {
+    file: "sdk/rust/examples/adapter.rs",
+    async command() {
+      const { ensureRust } = await import("../../scripts/setup/rust.mjs");
+      const { env } = await ensureRust();
+      return ["cargo", ["run", "-q", "-p", "tailrace-sdk", "--example", "adapter"], env];
+    },
+  },
+};
+
+const names = globSync("cases/*.json", { cwd: import.meta.dirname }).sort();
+const cases = names.map((name) => ({
+  about: path.basename(name, ".json"),
+  list: JSON.parse(readFileSync(path.join(import.meta.dirname, name), "utf8")).filter(
+    (it) => !process.env.TAILRACE_CASES || it.name.includes(process.env.TAILRACE_CASES),
+  ),
+}));
+const wanted = process.env.TAILRACE_ADAPTERS?.split(",") ?? Object.keys(adapters);
+
+for (const name of wanted) {
+  const adapter = adapters[name];
+  test(`the SDK in ${name}`, { skip: !existsSync(inProject(adapter.file)) && "it is not there yet" }, async (t) => {
+    const server = await serve();
+    t.after(() => server.close());
+    const asks = await started(t, await adapter.command());
+    for (const { about, list } of cases) {
+      for (const written of list) {
+        await t.test(`${about}: ${written.name}`, async () => {
+          for (const aCase of unfold(written)) await holds(aCase, server, asks);
+        });
+      }
+    }
+  });
+}
+
+/** Asks for what a case is about, and compares what comes. */
+async function holds(aCase, server, asks) {
+  const { url, requests } = server.play(aCase);
+  const { id: _, ...came } = await asks({ url, do: aCase.do, with: aCase.with }, aCase);
+  const said = `${aCase.name}: ${short(came)}\nasked: ${requests.map(({ route, query }) => `\n  ${route} ${short(query)}`)}`;
+  const names = new Map();
+  const { saw, error, requests: asked = {} } = aCase.expect;
+  const must = (where, actual, expected, whole) => {
+    const differs = matches(actual, expected, { names, whole });
+    if (differs) assert.fail(`${where}${differs}\n${said}`);
+  };
+  if (error) must("error", came.error, error);
+  else must("saw", came.saw ?? came, saw, true);
+  for (const [route, expected] of Object.entries(asked)) {
+    const those = requests.filter((it) => it.route === route);
+    must(`${route}: `, those.length, expected.length);
+    expected.forEach(({ afterMs = 0, ...like }, index) => {
+      must(`${route} ${index}`, those[index], like);
+      const waited = those[index].at - (those[index - 1]?.at ?? 0);
+      assert(waited >= afterMs, `${route} ${index} came after ${waited} ms, not ${afterMs}\n${said}`);
+    });
+  }
+}
+
+const short = (value) => {
+  const text = JSON.stringify(value);
+  return text?.length > 2_000 ? `${text.slice(0, 2_000)}…` : text;
+};
+
+/** Starts an adapter; what is returned asks it for one thing. */
+async function started(t, [command, args, env = process.env]) {
+  const child = spawn(command, args, {
+    cwd: root,
+    env: { ...env, TAILRACE_SDK_FAST: "1" },
+    stdio: ["pipe", "pipe", "inherit"],
+  });
+  const gone = once(child, "exit").then(([code, signal]) => assert.fail(`the adapter ended (${signal ?? code})`));
+  gone.catch(() => {});
+  child.stdin.on("error", () => {});
+  t.after(() => child.stdin.end());
+  const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
+  let id = 0;
+  let lost = "";
+  return async (ask, { name }) => {
+    // Answers come in the order of the questions, so behind one that never came there is nothing to read.
+    assert.equal(lost, "", `the adapter did not answer: ${lost}`);
+    child.stdin.write(`${JSON.stringify({ id: (id += 1), ...ask })}\n`);
+    lost = name;
+    const line = await within(patience, Promise.race([lines.next(), gone]), name);
+    lost = "";
+    const answer = JSON.parse(line.value);
+    assert.equal(answer.id, id);
+    return answer;
+  };
+}
+
+function within(ms, promise, what) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`waited in vain for: ${what}`)), ms);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
