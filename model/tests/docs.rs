@@ -16,6 +16,9 @@ use tailrace_model::secret::Secret;
 use tailrace_model::target::{Allowed, Url};
 use tailrace_model::types::{Author, KNOWN, RESERVED_PREFIXES};
 
+#[path = "docs/agents.rs"]
+mod agents;
+
 #[test]
 fn the_table_of_errors_is_what_the_code_says() {
     same_as_committed("docs/errors.md", &errors());
@@ -24,6 +27,13 @@ fn the_table_of_errors_is_what_the_code_says() {
 #[test]
 fn the_table_of_events_is_what_the_code_says() {
     same_as_committed("docs/events.md", &events());
+}
+
+#[test]
+fn the_table_of_what_an_agent_does_is_what_the_code_says() {
+    let name = "docs/agents.md";
+    let committed = std::fs::read_to_string(file(name)).unwrap();
+    same_as_committed(name, &agents::with_machine(&committed));
 }
 
 #[test]
@@ -46,7 +56,7 @@ fn the_description_of_the_api_knows_every_problem_with_its_status() {
     }
 }
 
-/// A deployment on which the examples are tried: any condition holds, and there are two secrets.
+/// A deployment on which the examples are tried: any condition holds, and there are three secrets.
 struct Example;
 
 impl Deployment for Example {
@@ -68,6 +78,7 @@ impl Deployment for Example {
     fn secret(&self, name: &str) -> Option<Result<Secret, String>> {
         match name {
             "CRM" => Some(Secret::parse(r#"{"value":"s3cret","send":["crm.example.com"]}"#)),
+            "OPENAI" => Some(Secret::parse(r#"{"value":"s3cret","send":["api.openai.com"]}"#)),
             "GITHUB" => Some(Secret::parse(r#"{"value":"s3cret","verify":["github"]}"#)),
             _ => None,
         }
@@ -78,8 +89,12 @@ impl Deployment for Example {
     }
 }
 
+fn file(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").join(name)
+}
+
 fn same_as_committed(name: &str, text: &str) {
-    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").join(name);
+    let file = file(name);
     if std::env::var_os("TAILRACE_WRITE_DOCS").is_some() {
         std::fs::write(&file, text).unwrap();
     }
@@ -234,12 +249,11 @@ fn events() -> String {
          |---|---|---|\n\
          | `error.occurred` | `{message, code?, …}` | something went wrong; anyone may say so, and the system does: when \
          another stream refuses what a subscription appends there (`subscription`, `target`, `append`), or when what holds \
-         for a stream from above does not fit into it |\n\n\
-         A body that begins with `agent.` or `tool.` in its `type` and is malformed is refused, not kept as something foreign; \
-         `tool.configured` and `tool.removed` need the right `control`, `tool.approved` and `tool.denied` the right `approve`.\n",
+         for a stream from above does not fit into it |\n",
     );
-    for (event_type, about, fields) in FIELDS {
-        let _ = write!(out, "\n## `{event_type}`\n\n{about}\n\n| field | by default | meaning |\n|---|---|---|\n");
+    out.push_str(&agents::section());
+    for (name, event_type, about, fields) in FIELDS {
+        let _ = write!(out, "\n## `{name}`\n\n{about}\n\n| field | by default | meaning |\n|---|---|---|\n");
         for field in *fields {
             let example = format!("{{{}}}", field.example);
             assert!(field.example.contains(&format!("\"{}\":", field.name)), "{example}");
@@ -288,8 +302,10 @@ const fn field(name: &'static str, default: &'static str, meaning: &'static str,
     Field { name, default, meaning, example }
 }
 
-const FIELDS: &[(&str, &str, &[Field])] = &[
+/// A heading, the type of event under it, what there is to know, and the fields.
+const FIELDS: &[(&str, &str, &str, &[Field])] = &[
     (
+        "schedule.configured",
         "schedule.configured",
         "Each occurrence appends `event` exactly once. What was missed (the stream was paused, the machine was off) is made \
          up for by one event, whose `scheduledFor` is the latest of the missed instants; the grid does not drift. A stream \
@@ -358,6 +374,7 @@ const FIELDS: &[(&str, &str, &[Field])] = &[
     ),
     (
         "subscription.configured",
+        "subscription.configured",
         "The stream's events are handed to `target` in order, at least once, one batch at a time; it may answer with a new \
          state and with events, and its cursor, its state and these are written in one transaction. A stream has at most 100 \
          subscriptions. One that is configured again keeps its cursor and its state, unless `version` changes.",
@@ -367,7 +384,8 @@ const FIELDS: &[(&str, &str, &[Field])] = &[
                 "target",
                 "needed",
                 "`{url}`: events are pushed there, by https to a public host, at most 2 KiB. `{pull: true}`: workers fetch them \
-                 from `/api/lease` and answer to `/api/settle`",
+                 from `/api/lease` and answer to `/api/settle`. `{agent: {…}}`: a language model answers ([see below](#targetagent)); \
+                 no `types` and no `where`. `{javascript: {…}}`: code that stands here ([javascript.md](javascript.md))",
                 r#""slug":"a","target":{"url":"https://example.com/events"}"#,
             ),
             field(
@@ -424,7 +442,7 @@ const FIELDS: &[(&str, &str, &[Field])] = &[
             field(
                 "headers",
                 "none",
-                "headers of a push, at most 32 and 8 KiB; `{{secret:NAME}}` in a value stands for a secret of the deployment \
+                "headers of a push, or of what is sent to an agent's provider, at most 32 and 8 KiB; `{{secret:NAME}}` in a value stands for a secret of the deployment \
                  that is declared for sending to that host",
                 r#""slug":"a","target":{"url":"https://crm.example.com/"},"headers":{"Authorization":"Bearer {{secret:CRM}}"}"#,
             ),
@@ -454,6 +472,21 @@ const FIELDS: &[(&str, &str, &[Field])] = &[
                 r#""slug":"a","target":{"pull":true},"children":true"#,
             ),
         ],
+    ),
+    (
+        "target.agent",
+        "subscription.configured",
+        "What a `subscription.configured` with an agent says of it: see [agents.md](agents.md). Of the other fields of a \
+         subscription, `headers` (with `{{secret:NAME}}`) go to the provider, and `grants` say what `append_event` may append \
+         beyond what it may anyway.",
+        agents::TARGET,
+    ),
+    (
+        "tool.configured",
+        "tool.configured",
+        "What models may call. With `url` it is a subscription as well, that pushes the calls; a stream has at most 100 tools, of \
+         64 KiB each.",
+        agents::TOOL_FIELDS,
     ),
 ];
 

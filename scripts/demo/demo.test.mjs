@@ -9,10 +9,9 @@ import { inProject } from "../setup/paths.mjs";
 import { answer } from "./script.mjs";
 import { Speech } from "./speech.mjs";
 
-const withoutKeys = () => {
-  const { OPENAI_API_KEY: _, ANTHROPIC_API_KEY: __, ...env } = process.env;
-  return env;
-};
+/** Whoever runs the tests may have keys. */
+const withoutKeys = () =>
+  Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(OPENAI|ANTHROPIC)_/.test(name)));
 
 function started(args, env = {}) {
   return spawn(process.execPath, [inProject("scripts", "demo.mjs"), "--quick", ...args], {
