@@ -18,7 +18,7 @@ function assertContiguous(deltas) {
   }
 }
 
-const TEXT = "Grüße! 🐟🐟 A fish, \"quoted\",\n\tand 日本語, so that it is cut where it is hard to cut. ".repeat(3);
+const TEXT = 'Grüße! 🐟🐟 A fish, "quoted",\n\tand 日本語, so that it is cut where it is hard to cut. '.repeat(3);
 
 for (const api of apis) {
   describe(`spoken to as ${api}`, { concurrency: true }, () => {
@@ -59,7 +59,6 @@ for (const api of apis) {
       const [started] = await stream.events("agent.turn-started");
       assert.equal(output.cause.offset, started.offset);
       assert.equal(started.cause.offset, started.offset - 1, "a turn follows from the input");
-      assert.equal(started.cause.turns + 0, started.cause.turns);
       assert.equal(output.metadata.tailrace.by, "subscription:bot");
     });
 
@@ -123,7 +122,8 @@ for (const api of apis) {
     test("what a model was asked can be made anew from the log, at every turn, whatever happened since", async () => {
       const model = provider.model(({ messages }) => {
         const last = messages.at(-1);
-        if (last.role === "tool") return { content: `It said ${messages.filter(({ role }) => role === "tool").length}.` };
+        if (last.role === "tool")
+          return { content: `It said ${messages.filter(({ role }) => role === "tool").length}.` };
         if (JSON.stringify(last).includes("weather")) {
           return {
             content: "Let me see.",
@@ -138,7 +138,7 @@ for (const api of apis) {
           parameters: { type: "object", properties: { city: { type: "string" } }, required: ["city"] },
         }),
       );
-      await stream.agent("bot", model.of(api, { system: "Be \"nice\".\n🐟", options: { temperature: 0.25, seed: 7 } }), {
+      await stream.agent("bot", model.of(api, { system: 'Be "nice".\n🐟', options: { temperature: 0.25, seed: 7 } }), {
         headers: { "X-Own": "as configured" },
       });
       await stream.input("hello");
@@ -147,7 +147,10 @@ for (const api of apis) {
       await stream.append({ type: "something.else", payload: { content: "not for models" } });
       await stream.input([{ type: "text", text: "the weather?" }, "and a second part"]);
       const calls = await stream.until("tool.requested", 2);
-      await stream.append({ type: "tool.completed", payload: { callId: calls[1].payload.callId, result: { t: 1e21 } } });
+      const { callId } = calls[1].payload;
+      // As no JSON library would write it.
+      const written = `{"type":"tool.completed","payload":{"callId":"${callId}","result":{"t":1e21,"u":1.10}}}`;
+      assert.equal((await stream.call("POST", `/api/streams${stream.path}`, written)).status, 200);
       await stream.append({ type: "tool.completed", payload: { callId: calls[0].payload.callId, result: "warm 🐟" } });
       await stream.outputs(3);
       await stream.agent("bot", model.of(api, { system: "Be brief.", tools: ["weather"] }));
@@ -200,14 +203,13 @@ for (const api of apis) {
       const third = entries[2].body.messages;
       assert.deepEqual(
         third.filter(({ role }) => role === "tool").map(({ content }) => content),
-        ["warm 🐟", '{"t":1e21}', "failed: there is no tool no_such"],
+        ["warm 🐟", '{"t":1e21,"u":1.10}', "failed: there is no tool no_such"],
         "results stand in the order of the calls, as they were written",
       );
       assert.deepEqual(
-        third.findLast(({ tool_calls: calls }) => calls).tool_calls.map(({ function: { name, arguments: args } }) => [
-          name,
-          JSON.parse(args),
-        ]),
+        third
+          .flatMap(({ tool_calls: calls }) => calls ?? [])
+          .map(({ function: { name, arguments: args } }) => [name, JSON.parse(args)]),
         [
           ["weather", { city: "Zürich" }],
           ["weather", { city: "☃" }],
@@ -220,7 +222,10 @@ for (const api of apis) {
       assert.deepEqual(tools(entries[0]), ["append_event", "read_stream", "schedule", "spawn", "weather"]);
       assert.deepEqual(tools(entries[3]), [], "what an agent is not offered is not shown to it");
       const asked = model.requests[0].json;
-      assert.deepEqual({ temperature: asked.temperature, seed: asked.seed, stream: asked.stream }, { temperature: 0.25, seed: 7, stream: true });
+      assert.deepEqual(
+        { temperature: asked.temperature, seed: asked.seed, stream: asked.stream },
+        { temperature: 0.25, seed: 7, stream: true },
+      );
       assert.equal(model.requests[3].json.temperature, undefined);
     });
   });
@@ -258,6 +263,5 @@ describe("GET /api/agents", { concurrency: true }, () => {
     await problemOf(await stream.call("GET", `/api/agents${stream.path}`), 400);
     await problemOf(await stream.call("GET", `/api/agents${stream.path}?slug=bot&turn=0`), 400);
     await problemOf(await stream.call("GET", `/api/agents${stream.path}?slug=bot&turn=one`), 400);
-    await problemOf(await stream.call("GET", `/api/agents/../..?slug=bot`), 404);
   });
 });
