@@ -91,7 +91,7 @@ export class Runner extends DurableObject {
     try {
       const answer = await this.env.STREAM.getByName(path).endRequest(JSON.stringify(outcome));
       const status = Number(answer.slice(0, answer.indexOf("\n")));
-      if (status === 200) this.#change(() => this.#core.told(id));
+      if (status === 200) this.#change(() => this.#core.told(id, outcome.key));
       else if (status === 404) this.#change(() => this.#core.forget(id));
       else if (status === 413) this.#change((now, random) => this.#took(id, { failed: TOO_LONG }, now, random));
       else console.error("telling", path, answer.slice(0, 300));

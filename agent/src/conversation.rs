@@ -83,7 +83,7 @@ pub enum Part {
 /// What a model wants to have called.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
-    /// Its id within the conversation, in characters that every provider takes: `call_<turn>_<index>`.
+    /// Its id within the conversation, in characters that every provider takes: `call_<output>_<index>`.
     pub id: String,
     /// The tool's name.
     pub name: String,

@@ -5,6 +5,8 @@ use serde_json::value::RawValue;
 use tailrace_model::line::StoredEvent;
 use tailrace_model::time::{Millis, from_rfc3339};
 
+use crate::payload::{Payload, System};
+
 /// An event, as far as it concerns an agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
@@ -56,6 +58,8 @@ pub enum Fact {
         /// The request that it ends.
         request_id: String,
     },
+    /// `agent.stopped` of its own.
+    Stopped,
     /// `agent.interrupt-requested` for it.
     InterruptRequested,
     /// `tool.approved`.
@@ -63,7 +67,7 @@ pub enum Fact {
         /// The call.
         call_id: String,
     },
-    /// `tool.requested`: run it now.
+    /// `tool.requested` of its own: run it now.
     Requested {
         /// The call.
         call_id: String,
@@ -137,97 +141,42 @@ pub struct ReplyTo {
     pub call_id: String,
 }
 
-/// Every field of the payloads that an agent looks into. What is of another kind than it should be is not there.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Payload<'a> {
-    #[serde(borrow)]
-    agent: Lenient<'a>,
-    #[serde(borrow)]
-    to: Lenient<'a>,
-    #[serde(borrow)]
-    reply_to: Lenient<'a>,
-    #[serde(borrow)]
-    request_id: Lenient<'a>,
-    #[serde(borrow)]
-    turn: Lenient<'a>,
-    #[serde(borrow)]
-    up_to: Lenient<'a>,
-    #[serde(borrow)]
-    content: Lenient<'a>,
-    #[serde(borrow)]
-    tool_calls: Lenient<'a>,
-    #[serde(borrow)]
-    error: Lenient<'a>,
-    #[serde(borrow, rename = "final")]
-    is_final: Lenient<'a>,
-    #[serde(borrow)]
-    call_id: Lenient<'a>,
-    #[serde(borrow)]
-    name: Lenient<'a>,
-    #[serde(borrow)]
-    arguments: Lenient<'a>,
-    #[serde(borrow)]
-    path: Lenient<'a>,
-    #[serde(borrow)]
-    stream_path: Lenient<'a>,
-    #[serde(borrow)]
-    target: Lenient<'a>,
-    #[serde(borrow)]
-    message: Lenient<'a>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(transparent)]
-struct Lenient<'a>(#[serde(borrow)] Option<&'a RawValue>);
-
-impl Lenient<'_> {
-    fn read<T: serde::de::DeserializeOwned>(&self) -> Option<T> {
-        serde_json::from_str(self.0?.get()).ok()
-    }
-
-    fn text(&self) -> Option<String> {
-        self.read()
-    }
-}
-
 impl Event {
     /// Understands an event of the agent `slug`'s stream.
     #[must_use]
     pub fn read(event: &StoredEvent, slug: &str) -> Self {
-        let payload: Payload = serde_json::from_str(event.payload.get()).unwrap_or_default();
-        let is_own = || payload.agent.text().as_deref() == Some(slug);
-        let is_for = |whom: &Lenient| whom.text().is_none_or(|whom| whom == slug);
+        let payload = Payload::of(event);
+        // What speaks for the agent counts only from itself: anybody may append events of its types.
+        let is_own = System::of(event).is_of(slug) && payload.text("agent").as_deref() == Some(slug);
+        let request = |name| payload.text(name);
         let fact = match event.event_type.as_ref() {
-            "agent.input-added" if is_for(&payload.to) => Some(Fact::Input { reply_to: payload.reply_to.read() }),
-            "agent.interrupt-requested" if is_for(&payload.agent) => Some(Fact::InterruptRequested),
-            "agent.turn-started" if is_own() => started(&payload),
-            "agent.output-added" if is_own() => payload.request_id.text().map(|request_id| Fact::Output {
+            "agent.input-added" if payload.is_for("to", slug) => {
+                Some(Fact::Input { reply_to: payload.read("replyTo") })
+            }
+            "agent.interrupt-requested" if payload.is_for("agent", slug) => Some(Fact::InterruptRequested),
+            "agent.turn-started" if is_own => started(&payload),
+            "agent.output-added" if is_own => request("requestId").map(|request_id| Fact::Output {
                 request_id,
-                content: payload.content.text().unwrap_or_default(),
-                calls: payload.tool_calls.read().unwrap_or_default(),
+                content: payload.text("content").unwrap_or_default(),
+                calls: payload.read("toolCalls").unwrap_or_default(),
             }),
-            "agent.turn-failed" if is_own() && payload.is_final.read() == Some(true) => payload
-                .request_id
-                .text()
-                .map(|request_id| Fact::Failed { request_id, error: payload.error.text().unwrap_or_default() }),
-            "agent.turn-interrupted" if is_own() => {
-                payload.request_id.text().map(|request_id| Fact::Interrupted { request_id })
+            "agent.turn-failed" if is_own && payload.read("final") == Some(true) => request("requestId")
+                .map(|request_id| Fact::Failed { request_id, error: payload.text("error").unwrap_or_default() }),
+            "agent.turn-interrupted" if is_own => {
+                request("requestId").map(|request_id| Fact::Interrupted { request_id })
             }
-            "tool.approved" => payload.call_id.text().map(|call_id| Fact::Approved { call_id }),
+            "agent.stopped" if is_own => Some(Fact::Stopped),
+            "tool.approved" => request("callId").map(|call_id| Fact::Approved { call_id }),
+            "tool.started" => request("callId")
+                .map(|call_id| Fact::Started { call_id, stream_path: payload.text("streamPath").filter(|_| is_own) }),
             "tool.completed" | "tool.failed" | "tool.denied" => {
-                payload.call_id.text().map(|call_id| Fact::Ended { call_id })
+                request("callId").map(|call_id| Fact::Ended { call_id })
             }
-            "tool.started" => {
-                payload.call_id.text().map(|call_id| Fact::Started { call_id, stream_path: payload.stream_path.text() })
-            }
-            "tool.requested" => requested(&payload),
-            "stream.child-deleted" => payload.path.text().map(|path| Fact::ChildDeleted { path }),
+            "tool.requested" if is_own => requested(&payload),
+            "stream.child-deleted" => request("path").map(|path| Fact::ChildDeleted { path }),
             "stream.resumed" => Some(Fact::Resumed),
-            "error.occurred" => payload
-                .target
-                .text()
-                .map(|target| Fact::Refused { target, message: payload.message.text().unwrap_or_default() }),
+            "error.occurred" => request("target")
+                .map(|target| Fact::Refused { target, message: payload.text("message").unwrap_or_default() }),
             _ => None,
         };
         Self {
@@ -241,13 +190,13 @@ impl Event {
 
 fn started(payload: &Payload) -> Option<Fact> {
     Some(Fact::TurnStarted {
-        request_id: payload.request_id.text()?,
-        turn: payload.turn.read()?,
-        up_to: payload.up_to.read()?,
+        request_id: payload.text("requestId")?,
+        turn: payload.read("turn")?,
+        up_to: payload.read("upTo")?,
     })
 }
 
 fn requested(payload: &Payload) -> Option<Fact> {
-    let arguments = payload.arguments.0.map_or("{}", RawValue::get).to_owned();
-    Some(Fact::Requested { call_id: payload.call_id.text()?, name: payload.name.text()?, arguments })
+    let arguments = payload.raw("arguments").map_or("{}", RawValue::get).to_owned();
+    Some(Fact::Requested { call_id: payload.text("callId")?, name: payload.text("name")?, arguments })
 }

@@ -6,6 +6,7 @@
 //! | [`machine`] | what follows from events: the state machine |
 //! | [`state`] | what an agent remembers between two batches of events |
 //! | [`event`] | what it understands of the stream's events |
+//! | `payload` | payloads and metadata, read field by field |
 //! | [`append`] | the events that it appends |
 //! | [`tools`] | the tools that every agent has |
 //! | [`transcript`] | the stream as a conversation: what a request is made of |
@@ -17,6 +18,7 @@ pub mod append;
 pub mod conversation;
 pub mod event;
 pub mod machine;
+mod payload;
 pub mod state;
 pub mod tools;
 pub mod transcript;

@@ -33,7 +33,7 @@ use tailrace_model::time::{Millis, to_rfc3339};
 
 use crate::append::{approved_event, event, to_stream};
 use crate::event::{Event, Fact, ReplyTo, Wanted};
-use crate::state::{Call, Input, Link, Phase, Stage, State};
+use crate::state::{Call, Input, Link, Owed, Phase, Stage, State};
 use crate::tools::{self, Ran};
 
 /// What surrounds an agent: nothing of it changes while it decides.
@@ -138,7 +138,7 @@ const CHECK_MS: Millis = 60_000;
 /// Takes in events, and decides.
 #[must_use]
 pub fn step(setting: &Setting, state: State, events: &[Event], replay: bool) -> (State, Decision) {
-    let mut machine = Machine { setting, state, decision: Decision::default(), replay };
+    let mut machine = Machine { setting, state, decision: Decision::default(), events, replay };
     for event in events {
         machine.take(event);
     }
@@ -167,6 +167,7 @@ struct Machine<'a> {
     setting: &'a Setting<'a>,
     state: State,
     decision: Decision,
+    events: &'a [Event],
     replay: bool,
 }
 
@@ -183,33 +184,39 @@ impl Machine<'_> {
         self.state.folded = event.offset;
         match &event.fact {
             Fact::Input { reply_to } => {
-                self.owe(reply_to.as_ref());
+                self.owe(event.offset, reply_to.as_ref());
                 self.input(event);
             }
             Fact::TurnStarted { request_id, turn, up_to } => {
-                self.state.turn = self.state.turn.max(*turn);
+                self.state.turn = (*turn).max(self.state.turn);
                 self.state.waiting.retain(|input| input.offset > *up_to);
                 self.state.chain = Link { offset: event.offset, turns: event.turns };
                 self.state.goes_on = false;
                 self.asking(request_id, *up_to, event.offset);
                 let is_outdated = self.setting.agent.on_input == OnInput::Interrupt && !self.state.waiting.is_empty();
-                if self.state.stops || is_outdated { self.break_off() } else { self.ask() }
+                if is_outdated { self.break_off() } else { self.ask() }
             }
             Fact::Output { request_id, content, calls } if self.is_asking(request_id) => {
-                self.state.phase = Phase::Idle;
+                let up_to = self.rest();
                 self.state.chain = Link { offset: event.offset, turns: event.turns };
-                self.output(event, content, calls);
+                self.output(event, up_to, content, calls);
             }
             Fact::Failed { request_id, error } if self.is_asking(request_id) => {
-                self.state.phase = Phase::Idle;
+                let up_to = self.rest();
                 self.state.stops = false;
-                self.stop(event.offset, &format!("the model could not be called: {error}"));
+                self.stop(event.offset, up_to, &format!("the model could not be called: {error}"));
             }
             Fact::Interrupted { request_id } if self.is_asking(request_id) => {
-                self.state.phase = Phase::Idle;
+                self.rest();
                 if std::mem::take(&mut self.state.stops) {
-                    self.stop(event.offset, "interrupted");
+                    self.stop(event.offset, event.offset, "interrupted");
                 }
+            }
+            // Live it is known already.
+            Fact::Stopped if self.replay => {
+                self.state.waiting.clear();
+                self.state.goes_on = false;
+                self.state.owed.clear();
             }
             Fact::InterruptRequested => self.interrupt(event.offset),
             Fact::Approved { call_id } => self.approved(event, call_id),
@@ -227,17 +234,25 @@ impl Machine<'_> {
             Fact::Resumed => {
                 self.ask();
             }
-            Fact::Output { .. } | Fact::Failed { .. } | Fact::Interrupted { .. } | Fact::Other => {}
+            Fact::Output { .. } | Fact::Failed { .. } | Fact::Interrupted { .. } | Fact::Stopped | Fact::Other => {}
         }
     }
 
-    fn owe(&mut self, reply_to: Option<&ReplyTo>) {
+    /// The model is not called any more. Returns up to where its request told it.
+    fn rest(&mut self) -> u64 {
+        match std::mem::take(&mut self.state.phase) {
+            Phase::Asking { up_to, .. } => up_to,
+            Phase::Idle | Phase::Calling => self.state.folded,
+        }
+    }
+
+    fn owe(&mut self, input: u64, reply_to: Option<&ReplyTo>) {
         let Some(reply_to) = reply_to else { return };
         // Only a stream above may have asked: nobody is answered in streams that have nothing to do with this one.
         let is_above = StreamPath::from_decoded(&reply_to.stream_path)
             .is_ok_and(|path| self.setting.path.is_at_or_below(&path) && path != *self.setting.path);
-        if is_above && self.state.owed.len() < OWED && !self.state.owed.contains(reply_to) {
-            self.state.owed.push(reply_to.clone());
+        if is_above && self.state.owed.len() < OWED && !self.state.owed.iter().any(|owed| owed.to == *reply_to) {
+            self.state.owed.push(Owed { input, to: reply_to.clone() });
         }
     }
 
@@ -268,25 +283,26 @@ impl Machine<'_> {
             }
             Phase::Calling => {
                 self.fail_all(offset, "interrupted");
-                self.state.goes_on = false;
-                self.stop(offset, "interrupted");
+                self.state.calls.clear();
+                self.state.phase = Phase::Idle;
+                self.stop(offset, offset, "interrupted");
             }
-            Phase::Idle if had_input => self.stop(offset, "interrupted"),
+            Phase::Idle if had_input => self.stop(offset, offset, "interrupted"),
             Phase::Idle => {}
         }
     }
 
-    fn output(&mut self, event: &Event, content: &str, calls: &[Wanted]) {
+    fn output(&mut self, event: &Event, up_to: u64, content: &str, calls: &[Wanted]) {
         if std::mem::take(&mut self.state.stops) {
             // It was on its way already when it was asked to stop.
             self.state.calls.clear();
             for wanted in calls {
-                self.fail(&wanted.call_id, event.offset, "interrupted");
+                self.append(failed(&wanted.call_id, event.offset, "interrupted"));
             }
-            return self.stop(event.offset, "interrupted");
+            return self.stop(event.offset, event.offset, "interrupted");
         }
         if calls.is_empty() {
-            return self.reply(event.offset, "tool.completed", ("result", content));
+            return self.reply(event.offset, up_to, "tool.completed", ("result", content));
         }
         self.state.phase = Phase::Calling;
         self.state.calls = calls
@@ -296,18 +312,22 @@ impl Machine<'_> {
                 name: wanted.name.clone(),
                 output: event.offset,
                 stage: Stage::Running,
-                until: event.at + self.timeout_of(wanted),
+                until: event.at + self.timeout_of(&wanted.name, wanted.arguments.0.get()),
                 child: None,
             })
             .collect();
+        if self.setting.agent.on_input == OnInput::Interrupt && !self.state.waiting.is_empty() && !self.replay {
+            // It was broken off for newer input, and had answered already.
+            return self.fail_all(event.offset, "interrupted");
+        }
         for wanted in calls {
             self.request(event, wanted);
         }
     }
 
-    fn timeout_of(&self, wanted: &Wanted) -> Millis {
-        let configured = self.setting.tools.get(&wanted.name).map(|tool| tool.timeout_ms);
-        let wished = (wanted.name == tools::SPAWN).then(|| tools::timeout_of_spawn(wanted.arguments.0.get())).flatten();
+    fn timeout_of(&self, name: &str, arguments: &str) -> Millis {
+        let configured = self.setting.tools.get(name).map(|tool| tool.timeout_ms);
+        let wished = (name == tools::SPAWN).then(|| tools::timeout_of_spawn(arguments)).flatten();
         i64::try_from(configured.or(wished).unwrap_or(limits::TOOL_TIMEOUT_MS)).unwrap_or(APPROVAL_MS)
     }
 
@@ -337,48 +357,42 @@ impl Machine<'_> {
     }
 
     fn approved(&mut self, event: &Event, call_id: &str) {
-        let outputs = self.setting.outputs;
-        let Some(call) = self.state.calls.iter().find(|call| call.call_id == call_id && call.stage == Stage::Approval)
-        else {
-            return;
-        };
-        let wanted = outputs.get(&call.output).and_then(|output| match &output.fact {
+        let Some(call) = self.state.open(call_id).filter(|call| call.stage == Stage::Approval).cloned() else { return };
+        let here = || self.events.iter().find(|event| event.offset == call.output);
+        let wanted = self.setting.outputs.get(&call.output).or_else(here).and_then(|output| match &output.fact {
             Fact::Output { calls, .. } => calls.iter().find(|wanted| wanted.call_id == call_id).cloned(),
             _ => None,
         });
-        let Some(wanted) = wanted.filter(|_| !self.replay) else {
-            // Replayed: what was requested then is in the log, and comes next.
-            if let Some(call) = self.state.open(call_id) {
-                call.stage = Stage::Running;
-            }
-            return;
-        };
-        let until = event.at + self.timeout_of(&wanted);
+        let until = event.at + self.timeout_of(&call.name, "{}");
         if let Some(call) = self.state.open(call_id) {
             call.stage = Stage::Running;
             call.until = until;
         }
-        let payload = self.signed(payload_of(&wanted));
-        self.decision.append.extend(approved_event(self.setting.slug, &payload, event.offset));
+        match wanted {
+            // What was requested then is in the log, and comes next.
+            _ if self.replay => {}
+            Some(wanted) => {
+                let payload = self.signed(payload_of(&wanted));
+                self.decision.append.extend(approved_event(self.setting.slug, &payload, event.offset));
+            }
+            None => self.fail(call_id, event.offset, "what was approved is not in the log"),
+        }
     }
 
     /// Runs what is built in. Everything else is somebody's who hears `tool.requested`.
     fn run(&mut self, event: &Event, call_id: &str, name: &str, arguments: &str) {
-        if self.setting.tools.contains_key(name) || self.state.open(call_id).is_none() || self.replay {
+        let is_its = self.state.open(call_id).is_some_and(|call| call.name == name && call.stage == Stage::Running);
+        if self.setting.tools.contains_key(name) || !is_its || self.replay {
             return;
         }
         let Some(ran) = tools::run(self.setting, event.offset, call_id, name, arguments) else { return };
-        let link = Link { offset: event.offset, turns: event.turns };
         match ran {
             Ran::Completed { append, result } => {
                 self.decision.append.extend(append);
                 self.append(("tool.completed", json!({"callId": call_id, "result": result}), event.offset));
-                self.ended(call_id, link);
+                self.ending(call_id);
             }
-            Ran::Failed(error) => {
-                self.append(("tool.failed", json!({"callId": call_id, "error": error}), event.offset));
-                self.ended(call_id, link);
-            }
+            Ran::Failed(error) => self.fail(call_id, event.offset, &error),
             Ran::Spawned { append, child } => {
                 self.append((
                     "tool.started",
@@ -393,8 +407,9 @@ impl Machine<'_> {
         }
     }
 
+    /// The first end of a call that is seen counts.
     fn ended(&mut self, call_id: &str, link: Link) {
-        let Some(call) = self.state.open(call_id) else { return };
+        let Some(call) = self.state.unseen(call_id) else { return };
         call.stage = Stage::Ended;
         self.state.follow(link);
         if self.state.phase == Phase::Calling && self.state.calls.iter().all(|call| call.stage == Stage::Ended) {
@@ -404,49 +419,48 @@ impl Machine<'_> {
         }
     }
 
+    /// Its end is appended with this decision.
+    fn ending(&mut self, call_id: &str) {
+        if let Some(call) = self.state.open(call_id) {
+            call.stage = Stage::Ending;
+        }
+    }
+
     fn fail(&mut self, call_id: &str, cause: u64, error: &str) {
-        self.append(("tool.failed", json!({"callId": call_id, "error": error}), cause));
-        // The chain goes on from the output: the event of the failure has no number yet.
-        self.ended(call_id, Link::default());
+        // What failed then is in the log.
+        if self.replay || self.state.open(call_id).is_none() {
+            return;
+        }
+        self.append(failed(call_id, cause, error));
+        self.ending(call_id);
     }
 
     fn fail_all(&mut self, cause: u64, error: &str) {
-        let open: Vec<String> = self
-            .state
-            .calls
-            .iter()
-            .filter(|call| call.stage != Stage::Ended)
-            .map(|call| call.call_id.clone())
-            .collect();
-        for call_id in open {
+        let calls: Vec<String> = self.state.calls.iter().map(|call| call.call_id.clone()).collect();
+        for call_id in calls {
             self.fail(&call_id, cause, error);
         }
     }
 
     fn fail_child(&mut self, path: &str, cause: u64, error: &str) {
-        let is_its = |call: &&Call| call.stage != Stage::Ended && call.child.as_deref() == Some(path);
-        if let Some(call_id) = self.state.calls.iter().find(is_its).map(|call| call.call_id.clone()) {
-            if self.replay { self.ended(&call_id, Link::default()) } else { self.fail(&call_id, cause, error) }
+        let its = self.state.calls.iter().find(|call| call.child.as_deref() == Some(path));
+        if let Some(call_id) = its.map(|call| call.call_id.clone()) {
+            self.fail(&call_id, cause, error);
         }
     }
 
     fn end_what_took_too_long(&mut self) {
         let now = self.setting.now;
-        let late: Vec<(String, Stage, u64)> = self
-            .state
-            .calls
-            .iter()
-            .filter(|call| call.stage != Stage::Ended && call.until <= now)
-            .map(|call| (call.call_id.clone(), call.stage, call.output))
-            .collect();
-        for (call_id, stage, output) in late {
+        let is_late = |call: &&Call| !matches!(call.stage, Stage::Ending | Stage::Ended) && call.until <= now;
+        let late: Vec<Call> = self.state.calls.iter().filter(is_late).cloned().collect();
+        for Call { call_id, stage, output, .. } in late {
             if stage == Stage::Approval {
                 self.append((
                     "tool.denied",
                     json!({"callId": call_id, "reason": "nobody approved it in time"}),
                     output,
                 ));
-                self.ended(&call_id, Link::default());
+                self.ending(&call_id);
             } else {
                 self.fail(&call_id, output, "no result in time");
             }
@@ -477,6 +491,7 @@ impl Machine<'_> {
     fn start_if_due(&mut self) {
         let now = self.setting.now;
         if self.due().is_none_or(|due| due > now) {
+            self.state.held_since = None;
             return;
         }
         let up_to = self.state.folded.max(self.setting.configured);
@@ -489,9 +504,9 @@ impl Machine<'_> {
         self.state.goes_on = false;
         self.state.waiting.clear();
         if cause.turns >= self.setting.agent.max_turns {
-            return self.stop(cause.offset, "maxTurns");
+            return self.stop(cause.offset, up_to, "maxTurns");
         }
-        self.state.turn += 1;
+        self.state.turn = self.state.turn.saturating_add(1);
         let request_id = format!("{}.{}.{up_to}", self.setting.slug, self.setting.generation);
         self.asking(&request_id, up_to, 0);
         self.decision.start = Some(Start { turn: self.state.turn, request_id, up_to, cause: cause.offset });
@@ -508,17 +523,16 @@ impl Machine<'_> {
             .unwrap_or(self.state.chain)
     }
 
-    fn stop(&mut self, cause: u64, reason: &str) {
+    fn stop(&mut self, cause: u64, up_to: u64, reason: &str) {
         self.append(("agent.stopped", json!({"agent": self.setting.slug, "reason": reason}), cause));
-        self.reply(cause, "tool.failed", ("error", &format!("the agent stopped: {reason}")));
+        self.reply(cause, up_to, "tool.failed", ("error", &format!("the agent stopped: {reason}")));
     }
 
-    /// Pays what is owed.
-    fn reply(&mut self, cause: u64, event_type: &str, (field, value): (&str, &str)) {
-        for owed in std::mem::take(&mut self.state.owed) {
-            if self.replay {
-                continue;
-            }
+    /// Pays what is owed for input up to an event.
+    fn reply(&mut self, cause: u64, up_to: u64, event_type: &str, (field, value): (&str, &str)) {
+        let (paid, owed) = std::mem::take(&mut self.state.owed).into_iter().partition(|owed| owed.input <= up_to);
+        self.state.owed = owed;
+        for Owed { to: owed, .. } in Vec::<Owed>::into_iter(paid).filter(|_| !self.replay) {
             let payload = self.signed(json!({"callId": owed.call_id, field: value}));
             self.decision.append.extend(to_stream(self.setting.slug, &owed.stream_path, event_type, &payload, cause));
         }
@@ -530,11 +544,13 @@ impl Machine<'_> {
         self.state.phase = Phase::Asking { request_id: request_id.to_owned(), up_to, started, check_at };
     }
 
-    /// Makes sure that the model is called.
+    /// Makes sure that the model is called; or, if it is to stop, that the call has an end.
     fn ask(&mut self) {
+        if self.state.stops {
+            return self.break_off();
+        }
         if let Phase::Asking { request_id, up_to, started, .. } = &self.state.phase
             && *started > 0
-            && !self.state.stops
         {
             let (request_id, turn) = (request_id.clone(), self.state.turn);
             self.effect(Effect::Ask { request_id, turn, up_to: *up_to, started: *started });
@@ -592,17 +608,22 @@ impl Machine<'_> {
     /// When it is to be asked again.
     fn wake(&self) -> Option<Millis> {
         let now = self.setting.now;
-        let calls = self.state.calls.iter().filter(|call| call.stage != Stage::Ended).map(|call| call.until);
+        let is_open = |call: &&Call| !matches!(call.stage, Stage::Ending | Stage::Ended);
+        let calls = self.state.calls.iter().filter(is_open).map(|call| call.until);
         let check = match &self.state.phase {
             Phase::Asking { check_at, .. } => Some(*check_at),
             _ => None,
         };
         let turn = match (self.due(), self.state.held_since) {
-            (Some(_), Some(since)) => Some(since + HOLD_MS),
+            (Some(due), Some(since)) => Some(due.max(since + HOLD_MS)),
             (due, _) => due,
         };
         calls.chain(check).chain(turn).min().map(|at| at.max(now))
     }
+}
+
+fn failed(call_id: &str, cause: u64, error: &str) -> (&'static str, Value, u64) {
+    ("tool.failed", json!({"callId": call_id, "error": error}), cause)
 }
 
 fn payload_of(wanted: &Wanted) -> Value {

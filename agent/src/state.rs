@@ -29,9 +29,9 @@ pub struct State {
     pub stops: bool,
     /// The event that the next turn follows from, when no input does: the one with the most turns in its chain.
     pub chain: Link,
-    /// Whom the answer is owed to.
+    /// Whom answers are owed to.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub owed: Vec<ReplyTo>,
+    pub owed: Vec<Owed>,
     /// Since when it waits for other subscriptions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held_since: Option<Millis>,
@@ -46,6 +46,16 @@ pub struct Input {
     pub at: Millis,
     /// Turns in its chain of causes.
     pub turns: u32,
+}
+
+/// An answer that is owed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Owed {
+    /// The input that asks for it: only a turn that has seen it answers.
+    pub input: u64,
+    /// Whom to.
+    pub to: ReplyTo,
 }
 
 /// An event as a cause.
@@ -106,13 +116,20 @@ pub enum Stage {
     Approval,
     /// It was requested.
     Running,
+    /// Its end was appended; it counts when it is seen, for only then a request tells of it.
+    Ending,
     /// It has ended.
     Ended,
 }
 
 impl State {
-    /// The call of this id, if it has not ended.
+    /// The call of this id, if nothing has ended it yet.
     pub(crate) fn open(&mut self, call_id: &str) -> Option<&mut Call> {
+        self.unseen(call_id).filter(|call| call.stage != Stage::Ending)
+    }
+
+    /// The call of this id, if its end was not seen yet.
+    pub(crate) fn unseen(&mut self, call_id: &str) -> Option<&mut Call> {
         self.calls.iter_mut().find(|call| call.call_id == call_id && call.stage != Stage::Ended)
     }
 

@@ -1,21 +1,26 @@
 //! The tools that every agent has: what they take, and what they append. Whatever a model asks for is a stranger's wish:
 //! each is bounded to the agent's own stream and those below, and to the powers of its subscription.
 
+use std::fmt::Write as _;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 use tailrace_model::control::Control;
 use tailrace_model::control::agent::Agent;
 use tailrace_model::control::tool::BUILT_IN;
 use tailrace_model::event::Writer;
 use tailrace_model::settle::{self, Answered};
-use tailrace_model::text::cut;
 use tailrace_model::types::{self, TypeFilter};
 use tailrace_model::{Problem, StreamPath, limits};
 
 use crate::append::{event, to_stream};
 use crate::conversation;
 use crate::machine::Setting;
+
+/// Characters of a schedule's name.
+const SCHEDULE_NAME: usize = 31;
 
 /// The tool that makes a sub-agent.
 pub const SPAWN: &str = "spawn";
@@ -49,7 +54,8 @@ pub fn is_built_in(name: &str) -> bool {
 /// True when the agent's model may call a tool of this name.
 #[must_use]
 pub fn is_offered(agent: &Agent, name: &str) -> bool {
-    agent.tools.as_deref().is_none_or(|globs| TypeFilter::new(globs).matches(name))
+    let is_too_deep = name == SPAWN && agent.max_depth == 0;
+    !is_too_deep && agent.tools.as_deref().is_none_or(|globs| TypeFilter::new(globs).matches(name))
 }
 
 /// The built-in tools as a model is told of them.
@@ -253,10 +259,8 @@ fn append_event(setting: &Setting, cause: u64, arguments: &str) -> Result<Ran, S
 fn schedule(setting: &Setting, cause: u64, call_id: &str, arguments: &str) -> Result<Ran, String> {
     let mut fields: Map<String, Value> = parse(arguments)?;
     fields.retain(|_, value| !value.is_null() && value != "");
-    // Of its own only: a model must not take a person's schedule away.
-    let slug = |name: &str| cut(&format!("{}.{name}", setting.slug), 64).to_owned();
     if let Some(name) = fields.get("remove").and_then(Value::as_str) {
-        let payload = json!({"slug": slug(name)});
+        let payload = json!({"slug": slug_of_schedule(setting.slug, name)?});
         check("schedule.removed", &payload, setting)?;
         let append = event(setting.slug, "schedule.removed", &payload, cause).into_iter().collect();
         return Ok(Ran::Completed { append, result: json!({"removed": name}) });
@@ -269,14 +273,29 @@ fn schedule(setting: &Setting, cause: u64, call_id: &str, arguments: &str) -> Re
     };
     let content = fields.remove("content").unwrap_or_else(|| json!("a reminder"));
     let mut payload = Map::new();
-    payload.insert("slug".to_owned(), json!(slug(&name)));
+    payload.insert("slug".to_owned(), json!(slug_of_schedule(setting.slug, &name)?));
     let input = json!({"content": content, "from": "schedule", "to": setting.slug});
     payload.insert("event".to_owned(), json!({"type": "agent.input-added", "payload": input}));
-    payload.append(&mut fields);
+    for name in ["at", "after", "every", "cron", "timezone", "maxRuns", "until"] {
+        payload.extend(fields.remove_entry(name));
+    }
+    if let Some(unknown) = fields.keys().next() {
+        return Err(format!("schedule has no argument {unknown}"));
+    }
     let payload = Value::Object(payload);
     check("schedule.configured", &payload, setting)?;
     let append = event(setting.slug, "schedule.configured", &payload, cause).into_iter().collect();
     Ok(Ran::Completed { append, result: json!({"scheduled": name}) })
+}
+
+/// The slug of an agent's schedule: of its own only, for a model must not take a person's away.
+fn slug_of_schedule(agent: &str, name: &str) -> Result<String, String> {
+    if !(1..=SCHEDULE_NAME).contains(&name.chars().count()) {
+        return Err(format!("the name of a schedule has 1 to {SCHEDULE_NAME} characters"));
+    }
+    // The end of a sub-agent's slug tells it apart from others.
+    let agent = agent.get(agent.len().saturating_sub(63 - SCHEDULE_NAME)..).unwrap_or(agent);
+    Ok(format!("{agent}.{name}"))
 }
 
 fn check(event_type: &str, payload: &Value, setting: &Setting) -> Result<(), String> {
@@ -306,10 +325,9 @@ fn spawn(setting: &Setting, cause: u64, call_id: &str, arguments: &str) -> Resul
     let spawn: Spawn = parse(arguments)?;
     let overrides = spawn.agent.unwrap_or_default();
     // A name that nobody had before: nothing that is there is configured anew.
-    let name = call_id.replace(|it: char| !it.is_ascii_alphanumeric(), "-");
-    // Its end tells it apart from others.
-    let slug = name.get(name.len().saturating_sub(64)..).unwrap_or(&name).to_owned();
-    let child = setting.path.resolve(&spawn.path.unwrap_or(name)).map_err(|problem| problem.detail())?;
+    let slug = slug_of_child(call_id);
+    let child = spawn.path.as_deref().unwrap_or(&slug);
+    let child = setting.path.resolve(child).map_err(|problem| problem.detail())?;
     if child.parent().as_ref() != Some(setting.path) {
         return Err("forbidden: path is the name of one stream right below your own".to_owned());
     }
@@ -327,6 +345,7 @@ fn spawn(setting: &Setting, cause: u64, call_id: &str, arguments: &str) -> Resul
         allow: Vec::new(),
         wait_for: Vec::new(),
         debounce_ms: 0,
+        max_depth: parent.max_depth.saturating_sub(1),
         ..parent.clone()
     };
     let mut configured = json!({"slug": slug, "target": {"agent": agent.to_json()}});
@@ -345,6 +364,13 @@ fn spawn(setting: &Setting, cause: u64, call_id: &str, arguments: &str) -> Resul
     let append =
         append.iter().filter_map(|(kind, payload)| to_stream(setting.slug, to, kind, payload, cause)).collect();
     Ok(Ran::Spawned { append, child: to.to_owned() })
+}
+
+fn slug_of_child(call_id: &str) -> String {
+    Sha256::digest(call_id).iter().take(6).fold("task-".to_owned(), |mut name, byte| {
+        let _ = write!(name, "{byte:02x}");
+        name
+    })
 }
 
 fn parse<T: for<'a> Deserialize<'a>>(arguments: &str) -> Result<T, String> {

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use tailrace_model::control::agent::Agent;
@@ -13,6 +12,7 @@ use tailrace_model::line::StoredEvent;
 use crate::api::{self, Request};
 use crate::conversation::{self, Call, Content, Conversation, Message, Part, Role};
 use crate::event::{Arguments, Wanted};
+use crate::payload::{Payload, System};
 use crate::tools;
 
 /// Globs over the types of the events that a request is made of.
@@ -28,35 +28,15 @@ pub struct Transcript {
     entries: Vec<Entry>,
     /// Where in `entries` the output stands that asked for a call, and the call's place in it.
     asked: BTreeMap<String, (usize, usize)>,
-    /// Request -> turn.
-    turns: BTreeMap<String, u64>,
+    /// How many outputs there were: the ids of calls are made of it.
+    outputs: u64,
+    last_turn: u64,
 }
 
 #[derive(Debug)]
 enum Entry {
     Said { role: Role, content: Content },
     Output { content: String, calls: Vec<Call>, results: Vec<Option<(String, bool)>> },
-}
-
-/// The fields of the payloads that matter here.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Payload {
-    agent: Option<Value>,
-    to: Option<Value>,
-    role: Option<Value>,
-    content: Option<Box<RawValue>>,
-    request_id: Option<String>,
-    turn: Option<u64>,
-    tool_calls: Option<Vec<Wanted>>,
-    partial: Option<String>,
-    call_id: Option<String>,
-    result: Option<Box<RawValue>>,
-    error: Option<Value>,
-    reason: Option<Value>,
-    name: Option<String>,
-    description: Option<String>,
-    parameters: Option<Box<RawValue>>,
 }
 
 impl Transcript {
@@ -69,7 +49,8 @@ impl Transcript {
             tools: BTreeMap::new(),
             entries: Vec::new(),
             asked: BTreeMap::new(),
-            turns: BTreeMap::new(),
+            outputs: 0,
+            last_turn: 0,
         }
     }
 
@@ -80,87 +61,103 @@ impl Transcript {
         config.agent().map(|agent| (agent, config))
     }
 
+    /// The number of the last turn.
+    #[must_use]
+    pub fn last_turn(&self) -> u64 {
+        self.last_turn
+    }
+
     /// Takes in an event; they come in their order.
     pub fn take(&mut self, event: &StoredEvent) {
-        let text = event.payload.get();
-        match event.event_type.as_ref() {
-            "subscription.configured" => {
-                if let Some(Control::SubscriptionConfigured(config)) = Control::read(&event.event_type, text)
-                    && config.slug == self.slug
-                {
-                    self.config = Some(*config);
-                }
+        let kind = event.event_type.as_ref();
+        if kind == "subscription.configured" {
+            if let Some(Control::SubscriptionConfigured(config)) = Control::read(kind, event.payload.get())
+                && config.slug == self.slug
+            {
+                self.config = Some(*config);
             }
-            kind if kind.starts_with("agent.") || kind.starts_with("tool.") => {
-                if let Ok(payload) = serde_json::from_str(text) {
-                    self.take_payload(kind, text, payload);
-                }
-            }
-            _ => {}
+            return;
+        }
+        let payload = Payload::of(event);
+        if kind.starts_with("agent.") {
+            self.take_of_agent(kind, event, &payload);
+        } else if kind.starts_with("tool.") {
+            self.take_of_tool(kind, event, &payload);
         }
     }
 
-    fn take_payload(&mut self, kind: &str, text: &str, payload: Payload) {
-        let is_for = |whom: &Option<Value>| whom.as_ref().and_then(Value::as_str).is_none_or(|whom| whom == self.slug);
-        let is_own = payload.agent.as_ref().and_then(Value::as_str) == Some(self.slug.as_str());
+    fn take_of_agent(&mut self, kind: &str, event: &StoredEvent, payload: &Payload) {
+        let is_own = payload.text("agent").as_deref() == Some(self.slug.as_str()) && {
+            let system = System::of(event);
+            system.is_of(&self.slug) || system.is_imported()
+        };
+        let content = || content_of(payload.raw("content"), event.payload.get());
         match kind {
-            "agent.input-added" if is_for(&payload.to) => {
-                let role = match payload.role.as_ref().and_then(Value::as_str) {
+            "agent.input-added" if payload.is_for("to", &self.slug) => {
+                let role = match payload.text("role").as_deref() {
                     Some("system" | "developer") => Role::System,
                     Some("assistant") => Role::Assistant,
                     _ => Role::User,
                 };
-                let content = content_of(payload.content.as_deref(), text);
-                self.entries.push(Entry::Said { role, content });
+                self.entries.push(Entry::Said { role, content: content() });
             }
-            "agent.context-added" if is_for(&payload.agent) && is_for(&payload.to) => {
-                let content = content_of(payload.content.as_deref(), text);
-                self.entries.push(Entry::Said { role: Role::System, content });
+            "agent.context-added" if payload.is_for("agent", &self.slug) && payload.is_for("to", &self.slug) => {
+                self.entries.push(Entry::Said { role: Role::System, content: content() });
             }
             "agent.turn-started" if is_own => {
-                if let (Some(request), Some(turn)) = (payload.request_id, payload.turn) {
-                    self.turns.insert(request, turn);
-                }
+                self.last_turn = self.last_turn.max(payload.read("turn").unwrap_or(0));
             }
             "agent.output-added" if is_own => {
-                let content = payload.content.as_deref().map_or_else(String::new, text_of);
-                self.output(payload.request_id.as_deref(), content, payload.tool_calls.unwrap_or_default());
+                let content = payload.raw("content").map_or_else(String::new, text_of);
+                self.output(content, payload.read("toolCalls").unwrap_or_default());
             }
             "agent.turn-interrupted" if is_own => {
-                if let Some(partial) = payload.partial.filter(|partial| !partial.is_empty()) {
-                    self.entries.push(Entry::Output { content: partial, calls: Vec::new(), results: Vec::new() });
+                if let Some(partial) = payload.text("partial").filter(|partial| !partial.is_empty()) {
+                    self.output(partial, Vec::new());
                 }
-            }
-            "tool.completed" => {
-                let result = payload.result.as_deref().map_or_else(|| "done".to_owned(), text_of);
-                self.result(payload.call_id.as_deref(), result, false);
-            }
-            "tool.failed" => self.result(payload.call_id.as_deref(), because("failed", payload.error.as_ref()), true),
-            "tool.denied" => self.result(payload.call_id.as_deref(), because("denied", payload.reason.as_ref()), true),
-            "tool.configured" => {
-                if let Some(name) = payload.name {
-                    let tool = conversation::Tool {
-                        name: name.clone(),
-                        description: payload.description,
-                        parameters: payload.parameters.and_then(|it| schema_of(&it)),
-                    };
-                    self.tools.insert(name, tool);
-                }
-            }
-            "tool.removed" => {
-                self.tools.remove(payload.name.as_deref().unwrap_or_default());
             }
             _ => {}
         }
     }
 
-    fn output(&mut self, request: Option<&str>, content: String, wanted: Vec<Wanted>) {
-        let turn = request.and_then(|request| self.turns.get(request)).copied().unwrap_or(0);
+    fn take_of_tool(&mut self, kind: &str, event: &StoredEvent, payload: &Payload) {
+        let call_id = payload.text("callId");
+        match kind {
+            "tool.completed" => {
+                let result = payload.raw("result").map_or_else(|| "done".to_owned(), text_of);
+                self.result(call_id.as_deref(), result, false);
+            }
+            "tool.failed" => self.result(call_id.as_deref(), because("failed", payload.read("error")), true),
+            "tool.denied" => self.result(call_id.as_deref(), because("denied", payload.read("reason")), true),
+            // What was configured elsewhere is not configured here.
+            "tool.configured" if !System::of(event).is_imported() => {
+                if let Some(name) = payload.text("name") {
+                    let tool = conversation::Tool {
+                        name: name.clone(),
+                        description: payload.text("description"),
+                        parameters: payload.raw("parameters").and_then(schema_of),
+                    };
+                    self.tools.insert(name, tool);
+                }
+            }
+            "tool.removed" if !System::of(event).is_imported() => {
+                self.tools.remove(payload.text("name").unwrap_or_default().as_str());
+            }
+            _ => {}
+        }
+    }
+
+    fn output(&mut self, content: String, wanted: Vec<Wanted>) {
+        self.outputs += 1;
         let mut calls = Vec::with_capacity(wanted.len());
         for (index, wanted) in wanted.into_iter().enumerate() {
             self.asked.insert(wanted.call_id, (self.entries.len(), index));
             let Arguments(arguments) = wanted.arguments;
-            calls.push(Call { id: format!("call_{turn}_{index}"), name: wanted.name, arguments: text_of(&arguments) });
+            calls.push(Call {
+                id: format!("call_{}_{index}", self.outputs),
+                name: wanted.name,
+                arguments: text_of(&arguments),
+            });
         }
         let results = vec![None; calls.len()];
         self.entries.push(Entry::Output { content, calls, results });
@@ -251,7 +248,7 @@ fn part_of(part: &Value) -> Option<Part> {
     }
 }
 
-fn because(what: &str, why: Option<&Value>) -> String {
+fn because(what: &str, why: Option<Value>) -> String {
     match why {
         None | Some(Value::Null) => what.to_owned(),
         Some(Value::String(why)) => format!("{what}: {why}"),

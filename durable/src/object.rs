@@ -507,8 +507,8 @@ impl RunnerCore {
     ///
     /// # Errors
     /// When the storage fails.
-    pub fn told(&self, request: &str) -> Result<(), Thrown> {
-        done(self.runner.told(request))
+    pub fn told(&self, request: &str, key: &str) -> Result<(), Thrown> {
+        done(self.runner.told(request, key))
     }
 
     /// See [`Runner::forget`].

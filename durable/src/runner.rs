@@ -171,7 +171,7 @@ impl<S: Sql> Runner<S> {
         let ask = ask_of(row)?;
         let attempt = u32::try_from(row.number(3)).unwrap_or(u32::MAX);
         match row.text(2) {
-            "asking" if row.number(4) == 1 => {
+            "asking" | "due" | "paused" if row.number(4) == 1 => {
                 self.interrupted(now, &ask.request_id, "")?;
                 self.next(now)
             }
@@ -206,8 +206,12 @@ impl<S: Sql> Runner<S> {
     /// [`Failure::Storage`]
     pub fn beat(&self, now: Moment, request: &str) -> Result<bool, Failure> {
         self.put_off(request, now.at + WATCH_MS)?;
+        Ok(!self.stops(request)?)
+    }
+
+    fn stops(&self, request: &str) -> Result<bool, Failure> {
         let stops = "SELECT 1 FROM calls WHERE request = ? AND stops = 1";
-        Ok(self.sql.run(stops, &[request.into()])?.is_empty())
+        Ok(!self.sql.run(stops, &[request.into()])?.is_empty())
     }
 
     /// The model answered: the payload of `agent.output-added`, as JSON.
@@ -241,6 +245,9 @@ impl<S: Sql> Runner<S> {
     /// [`Failure::Storage`]
     pub fn failed(&self, now: Moment, request: &str, failed: &Failed) -> Result<(), Failure> {
         let Some((ask, attempt)) = self.find(request)? else { return Ok(()) };
+        if self.stops(request)? {
+            return self.interrupted(now, request, "");
+        }
         let again = retry_at(now, attempt, failed);
         let mut payload = json!({
             "agent": ask.slug, "turn": ask.turn, "requestId": request, "attempt": attempt,
@@ -259,18 +266,21 @@ impl<S: Sql> Runner<S> {
         self.tell(now, &ask, "agent.turn-failed", &payload.to_string(), key, Some(again))
     }
 
-    /// The stream was told. Gone, or due again.
+    /// The stream was told what has this key. Gone, or due again; meanwhile there may be something else to tell.
     ///
     /// # Errors
     /// [`Failure::Storage`]
-    pub fn told(&self, request: &str) -> Result<(), Failure> {
+    pub fn told(&self, request: &str, key: &str) -> Result<(), Failure> {
         self.sql.run(
-            "UPDATE calls SET phase = 'due', due = again, tell = NULL, payload = NULL, again = NULL WHERE request = ? AND phase = 'telling'
-             AND again IS NOT NULL",
-            &[request.into()],
+            "DELETE FROM calls WHERE request = ? AND phase = 'telling' AND tell ->> 'key' = ? AND again IS NULL",
+            &[request.into(), key.into()],
         )?;
         self.sql
-            .run("DELETE FROM calls WHERE request = ? AND phase = 'telling' AND again IS NULL", &[request.into()])
+            .run(
+                "UPDATE calls SET phase = 'due', due = again, tell = NULL, payload = NULL, again = NULL
+                 WHERE request = ? AND phase = 'telling' AND tell ->> 'key' = ?",
+                &[request.into(), key.into()],
+            )
             .map(drop)
     }
 
@@ -287,6 +297,9 @@ impl<S: Sql> Runner<S> {
     /// # Errors
     /// [`Failure::Storage`]
     pub fn pause(&self, now: Moment, request: &str) -> Result<(), Failure> {
+        if self.stops(request)? {
+            return self.interrupted(now, request, "");
+        }
         self.sql
             .run(
                 "UPDATE calls SET phase = 'paused', attempt = attempt - 1, due = ? WHERE request = ? AND phase = 'asking'",

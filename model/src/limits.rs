@@ -129,6 +129,8 @@ pub const OPTIONS_BYTES: usize = 16 * KIB;
 pub const DEBOUNCE_MS: u64 = 250;
 /// Turns of a model in one chain of causes, when nothing is said.
 pub const TURNS: u64 = 20;
+/// Levels of sub-agents below an agent, when nothing is said.
+pub const AGENT_DEPTH: u64 = 3;
 /// Milliseconds that a call of a model may take as a whole, when nothing is said.
 pub const MODEL_TOTAL_MS: u64 = 300_000;
 /// The longest that can be said: the platform ends what an alarm does after 15 minutes.

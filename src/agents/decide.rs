@@ -140,8 +140,13 @@ impl Decider {
 
     /// The request of the turn that starts: `[its id, as the Runner takes it]`; `undefined` when there is none.
     pub fn prepare(&mut self) -> Option<Array> {
-        self.prepared = Prepared::of(&self.log.as_ref()?.transcript);
-        let id = &self.decision.start.as_ref()?.request_id;
+        let transcript = &self.log.as_ref()?.transcript;
+        self.prepared = Prepared::of(transcript);
+        let start = self.decision.start.as_mut()?;
+        // An agent that was removed and configured anew does not remember how many turns there were.
+        start.turn = start.turn.max(transcript.last_turn() + 1);
+        self.state.turn = start.turn;
+        let id = &start.request_id;
         let prepared = serde_json::to_string(self.prepared.as_ref()?).ok()?;
         Some([id.as_str(), &prepared].into_iter().map(JsValue::from).collect())
     }

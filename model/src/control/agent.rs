@@ -35,6 +35,8 @@ pub struct Agent {
     pub on_input: OnInput,
     /// Turns in one chain of causes, after which it stops.
     pub max_turns: u32,
+    /// How many levels of sub-agents there may be below it.
+    pub max_depth: u32,
     /// Subscriptions of the same stream that have seen the input before the model is called.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub wait_for: Vec<String>,
@@ -124,6 +126,8 @@ impl Agent {
             on_input,
             max_turns: u32::try_from(fields.optional_integer("maxTurns", 1..=1_000)?.unwrap_or(limits::TURNS))
                 .unwrap_or(u32::MAX),
+            max_depth: u32::try_from(fields.optional_integer("maxDepth", 0..=16)?.unwrap_or(limits::AGENT_DEPTH))
+                .unwrap_or(0),
             wait_for: fields.any_globs("waitFor")?.unwrap_or_default(),
             total_ms,
             idle_ms,
