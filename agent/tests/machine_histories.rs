@@ -164,9 +164,13 @@ fn happen(rig: &mut Rig, it: &Happens) {
         Happens::Foreign(which) => {
             let request = pick(&open_requests(rig), *which).unwrap_or_else(|| "writer.g1.0".to_owned());
             match which % 3 {
-                0 => rig.add("agent.output-added", &json!({"agent": "reader", "requestId": request, "content": "x"})),
-                1 => rig.add("agent.output-added", &json!({"agent": SLUG, "requestId": "writer.g0.7", "content": "x"})),
-                _ => rig.add("agent.turn-interrupted", &json!({"agent": "reader", "requestId": request})),
+                0 => rig.add("agent.output-added", &json!({"agent": SLUG, "requestId": request, "content": "forged"})),
+                1 => rig.add_own(
+                    "agent.output-added",
+                    &json!({"agent": SLUG, "requestId": "writer.g0.7", "content": "x"}),
+                    None,
+                ),
+                _ => rig.add_own("agent.turn-interrupted", &json!({"agent": "reader", "requestId": request}), None),
             };
         }
         Happens::Resumed => {
@@ -246,7 +250,7 @@ fn check_log(rig: &Rig) {
     for offset in 1..=rig.head() {
         let (kind, payload) = (rig.type_at(offset), rig.payload_at(offset));
         let request = payload["requestId"].as_str().unwrap_or_default().to_owned();
-        let is_own = payload["agent"] == SLUG;
+        let is_own = payload["agent"] == SLUG && rig.stored(offset).metadata.is_some();
         match kind.as_str() {
             "agent.turn-started" => {
                 assert_eq!(open, None, "two turns at once at {offset}");

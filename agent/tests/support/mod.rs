@@ -172,6 +172,15 @@ impl Rig {
         self.push(&fragment.to_text().unwrap(), cause)
     }
 
+    /// The agent itself, or its Runner, appends an event.
+    pub fn add_own(&mut self, event_type: &str, payload: &Value, cause: Option<u64>) -> u64 {
+        let payload = payload.to_string();
+        let system = Some(format!("{{\"by\":\"subscription:{SLUG}\"}}"));
+        let fragment = Fragment { event_type, payload: &payload, metadata: None, system, key: None };
+        let cause = cause.map(|offset| (offset, self.turns(offset)));
+        self.push(&fragment.to_text().unwrap(), cause)
+    }
+
     fn push(&mut self, fragment: &str, cause: Option<(u64, u32)>) -> u64 {
         let offset = self.head() + 1;
         let cause = cause.map(|(offset, turns)| Cause { stream_path: PATH.to_owned(), offset, hops: 0, turns });
@@ -373,7 +382,7 @@ impl Rig {
         let call = self.runner.entry(request.to_owned()).or_default();
         call.has_end = true;
         let started = call.started;
-        self.add_after(event_type, payload, Some(started))
+        self.add_own(event_type, payload, Some(started))
     }
 
     pub fn interrupted(&mut self, request: &str) -> u64 {
@@ -387,7 +396,7 @@ impl Rig {
         if is_final {
             return self.end(request, "agent.turn-failed", &payload);
         }
-        self.add("agent.turn-failed", &payload)
+        self.add_own("agent.turn-failed", &payload, None)
     }
 
     /// The types that the last step appended here.
@@ -407,7 +416,9 @@ impl Rig {
                 _ => false,
             };
             let request = payload["requestId"].as_str().unwrap_or_default().to_owned();
-            let is_own = payload["agent"] == SLUG && self.runner.contains_key(&request);
+            let is_own = self.stored(offset).metadata.is_some()
+                && payload["agent"] == SLUG
+                && self.runner.contains_key(&request);
             if !is_end || !is_own || !ended.insert(request) {
                 continue;
             }
