@@ -2,6 +2,7 @@
 // gives one number for each of its `metrics`. Both run in the load generator. `rounds`: [full, quick].
 // `contenders`: those it compares, else the bare and the packed floor and Tailrace. `watched`: servers that tell what
 // their objects write and how long they are busy.
+import { agentAnswer, agentAsk, agentAskLong, agentFirstToken, agentMany } from "./agent.mjs";
 import { append, appendSpread } from "./append.mjs";
 import { batchOf100, batchOf1000, batchMinimal } from "./batch.mjs";
 import { catchUp, catchUpSingles } from "./catchup.mjs";
@@ -44,4 +45,9 @@ export const measures = [
   pullWake,
   rowsOfPushes,
   slowSubscriber,
+  agentAsk,
+  agentAskLong,
+  agentFirstToken,
+  agentAnswer,
+  agentMany,
 ];
