@@ -5,6 +5,9 @@ import { Front } from "../../build/index.js";
 /** Of an answer that says that something went wrong, so much is read. */
 const ERROR_BYTES = 65_536;
 
+/** How often the stream is asked whether the answer is still wanted. */
+const LOOK_MS = 10_000;
+
 /**
  * Makes the attempt. Returns one of `{answered}`, `{failed}`, `{interrupted}`, `{isPaused}` and `{isGone}`.
  *
@@ -42,6 +45,8 @@ async function send(stream, asking, [url, headers, body, totalMs, idleMs], broke
   broken.addEventListener("abort", leave);
   if (broken.aborted) leave();
   const total = setTimeout(() => stop(`no whole answer within ${totalMs} ms`), totalMs);
+  // A stream that was deleted tells nobody; while the model says nothing, it is asked.
+  const look = setInterval(() => speaker.look(), LOOK_MS);
   let idle = setTimeout(() => stop(`nothing came for ${idleMs} ms`), idleMs);
   const speaker = new Speaker(stream, asking, stop);
   const started = Date.now();
@@ -76,6 +81,7 @@ async function send(stream, asking, [url, headers, body, totalMs, idleMs], broke
     return { failed: asking.broken(reason) };
   } finally {
     clearTimeout(total);
+    clearInterval(look);
     clearTimeout(idle);
     broken.removeEventListener("abort", leave);
     // An answer that is not read to its end would be kept open.
@@ -143,8 +149,24 @@ class Speaker {
     this.#sending ??= this.#send().finally(() => (this.#sending = undefined));
   }
 
+  async look() {
+    try {
+      this.#heed(await this.#stream.standing(this.#asking.delta(0, "")));
+    } catch {
+      // It is asked again.
+    }
+  }
+
   async done() {
     await this.#sending;
+  }
+
+  /** True when nobody wants the rest. */
+  #heed(answer) {
+    this.isGone ||= answer.startsWith("404\n");
+    this.isUnwanted ||= answer.endsWith("\nunwanted");
+    if (this.isGone || this.isUnwanted) this.#stop("nobody wants the rest");
+    return this.isGone || this.isUnwanted;
   }
 
   async #send() {
@@ -155,19 +177,13 @@ class Speaker {
       this.#chars += length(text);
       try {
         let answer = await this.#stream.say(this.#asking.delta(at, text));
-        if (answer.endsWith("\nunwanted")) {
-          this.isUnwanted = true;
-          return this.#stop("the agent was removed");
-        }
+        if (this.#heed(answer)) return;
         // A stream that has slept meanwhile is told all of it.
         if (answer.startsWith("200\n") && Number(answer.slice(answer.indexOf("\n\n") + 2)) !== this.#chars) {
           [text, at] = [this.#all, 0];
           answer = await this.#stream.say(this.#asking.delta(at, text));
         }
-        if (answer.startsWith("404\n")) {
-          this.isGone = true;
-          this.#stop("the stream is gone");
-        }
+        if (this.#heed(answer)) return;
       } catch (error) {
         // Those who follow miss a piece; the finished answer is an event.
         console.error("delta", error);

@@ -36,6 +36,7 @@ pub struct Agent {
     /// Turns in one chain of causes, after which it stops.
     pub max_turns: u32,
     /// How many levels of sub-agents there may be below it.
+    #[serde(default = "usual_depth")]
     pub max_depth: u32,
     /// Subscriptions of the same stream that have seen the input before the model is called.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -47,6 +48,10 @@ pub struct Agent {
     /// What else the request says: `temperature` and the like, as the provider names them.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub options: Map<String, Value>,
+}
+
+fn usual_depth() -> u32 {
+    u32::try_from(limits::AGENT_DEPTH).unwrap_or(0)
 }
 
 /// How a model is spoken to.
@@ -126,8 +131,9 @@ impl Agent {
             on_input,
             max_turns: u32::try_from(fields.optional_integer("maxTurns", 1..=1_000)?.unwrap_or(limits::TURNS))
                 .unwrap_or(u32::MAX),
-            max_depth: u32::try_from(fields.optional_integer("maxDepth", 0..=16)?.unwrap_or(limits::AGENT_DEPTH))
-                .unwrap_or(0),
+            max_depth: fields
+                .optional_integer("maxDepth", 0..=16)?
+                .map_or_else(usual_depth, |depth| u32::try_from(depth).unwrap_or(0)),
             wait_for: fields.any_globs("waitFor")?.unwrap_or_default(),
             total_ms,
             idle_ms,
