@@ -59,7 +59,10 @@ pub enum Fact {
         request_id: String,
     },
     /// `agent.stopped` of its own.
-    Stopped,
+    Stopped {
+        /// Input up to here is not answered any more.
+        up_to: u64,
+    },
     /// `agent.interrupt-requested` for it.
     InterruptRequested,
     /// `tool.approved`.
@@ -165,7 +168,7 @@ impl Event {
             "agent.turn-interrupted" if is_own => {
                 request("requestId").map(|request_id| Fact::Interrupted { request_id })
             }
-            "agent.stopped" if is_own => Some(Fact::Stopped),
+            "agent.stopped" if is_own => Some(Fact::Stopped { up_to: payload.read("upTo").unwrap_or(event.offset) }),
             "tool.approved" => request("callId").map(|call_id| Fact::Approved { call_id }),
             "tool.started" => request("callId")
                 .map(|call_id| Fact::Started { call_id, stream_path: payload.text("streamPath").filter(|_| is_own) }),

@@ -213,10 +213,10 @@ impl Machine<'_> {
                 }
             }
             // Live it is known already.
-            Fact::Stopped if self.replay => {
-                self.state.waiting.clear();
+            Fact::Stopped { up_to } if self.replay => {
+                self.state.waiting.retain(|input| input.offset > *up_to);
+                self.state.owed.retain(|owed| owed.input > *up_to);
                 self.state.goes_on = false;
-                self.state.owed.clear();
             }
             Fact::InterruptRequested => self.interrupt(event.offset),
             Fact::Approved { call_id } => self.approved(event, call_id),
@@ -234,7 +234,11 @@ impl Machine<'_> {
             Fact::Resumed => {
                 self.ask();
             }
-            Fact::Output { .. } | Fact::Failed { .. } | Fact::Interrupted { .. } | Fact::Stopped | Fact::Other => {}
+            Fact::Output { .. }
+            | Fact::Failed { .. }
+            | Fact::Interrupted { .. }
+            | Fact::Stopped { .. }
+            | Fact::Other => {}
         }
     }
 
@@ -249,10 +253,11 @@ impl Machine<'_> {
     fn owe(&mut self, input: u64, reply_to: Option<&ReplyTo>) {
         let Some(reply_to) = reply_to else { return };
         // Only a stream above may have asked: nobody is answered in streams that have nothing to do with this one.
-        let is_above = StreamPath::from_decoded(&reply_to.stream_path)
-            .is_ok_and(|path| self.setting.path.is_at_or_below(&path) && path != *self.setting.path);
-        if is_above && self.state.owed.len() < OWED && !self.state.owed.iter().any(|owed| owed.to == *reply_to) {
-            self.state.owed.push(Owed { input, to: reply_to.clone() });
+        let Ok(path) = StreamPath::from_decoded(&reply_to.stream_path) else { return };
+        let reply_to = ReplyTo { stream_path: path.to_string(), call_id: reply_to.call_id.clone() };
+        let is_above = self.setting.path.is_at_or_below(&path) && path != *self.setting.path;
+        if is_above && self.state.owed.len() < OWED && !self.state.owed.iter().any(|owed| owed.to == reply_to) {
+            self.state.owed.push(Owed { input, to: reply_to });
         }
     }
 
@@ -524,7 +529,7 @@ impl Machine<'_> {
     }
 
     fn stop(&mut self, cause: u64, up_to: u64, reason: &str) {
-        self.append(("agent.stopped", json!({"agent": self.setting.slug, "reason": reason}), cause));
+        self.append(("agent.stopped", json!({"agent": self.setting.slug, "reason": reason, "upTo": up_to}), cause));
         self.reply(cause, up_to, "tool.failed", ("error", &format!("the agent stopped: {reason}")));
     }
 

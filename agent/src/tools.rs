@@ -233,7 +233,7 @@ fn may_append(setting: &Setting, event_type: &str) -> Result<(), String> {
 fn append_event(setting: &Setting, cause: u64, arguments: &str) -> Result<Ran, String> {
     let fields: Map<String, Value> = parse(arguments)?;
     let mut given = fields.clone();
-    for name in ["cause", "offset", "createdAt"] {
+    for name in ["cause", "offset", "createdAt", "idempotencyKey"] {
         given.remove(name);
     }
     // A model that leaves something out writes null.
