@@ -9,11 +9,22 @@ import { bundle } from "../../scripts/runtime/bundle.mjs";
 import { runnableDate, withTiedWorkerd } from "../../scripts/runtime/processes.mjs";
 import { inProject } from "../../scripts/setup/paths.mjs";
 
-/** A client's request; the stream that it appends to; the courier with what that made due; the settle. */
-const DEEPEST = 4;
+/**
+ * A client's request; the stream that it appends to; the courier with what that made due; the Runner that is to call a
+ * model; what that tells the stream meanwhile, and in the end. Without a Runner it is one less: the courier settles.
+ */
+const DEEPEST = 5;
 
-/** What an object may be handling when it calls another, or the courier: its alarm, or a call from outside. */
-const MAY_CALL = [/^Stream\.alarm$/, /^Front\.fetch > Stream\.(append|hook|fetch)$/];
+/**
+ * What an object may be handling when it calls another, or the courier: its alarm, or a call from outside. A Runner that is
+ * asked by the courier speaks to its stream, which calls nobody then.
+ */
+const MAY_CALL = [
+  /^Stream\.alarm$/,
+  /^Front\.fetch > Stream\.(append|hook|fetch)$/,
+  /^Runner\.alarm$/,
+  /^(Front\.fetch > Stream\.(append|hook|fetch)|Stream\.alarm) > Courier\.deliver > Runner\.(ask|breakOff)$/,
+];
 
 const build = process.env.TAILRACE_BUILD ?? inProject("build");
 const answers = new Map();
@@ -52,8 +63,9 @@ before(async () => {
     let body = "";
     for await (const piece of request) body += piece;
     const name = request.url.slice(1);
+    if (name === "v1/chat/completions") return think(response, JSON.parse(body).messages);
     received.get(name)?.push(...JSON.parse(body).events);
-    response.end(JSON.stringify(answers.get(name)?.(JSON.parse(body)) ?? {}));
+    return response.end(JSON.stringify(answers.get(name)?.(JSON.parse(body)) ?? {}));
   });
   await new Promise((resolve) => subscriber.listen(0, "127.0.0.1", resolve));
   subscriberUrl = `http://127.0.0.1:${subscriber.address().port}`;
@@ -82,6 +94,42 @@ function pushed(name, answer, more = {}) {
   answers.set(name, answer);
   received.set(name, []);
   return configured(name, { url: `${subscriberUrl}/${name}` }, more);
+}
+
+/** What the model wants to have called when it hears `work`. */
+const CALLS = [
+  ["look", {}],
+  ["append_event", { type: "noted" }],
+  ["append_event", { type: "noted", streamPath: "below" }],
+  ["read_stream", {}],
+  ["schedule", { content: "remember", after: "PT1S" }],
+  ["spawn", { input: "small task", path: "child" }],
+];
+
+let refusals = 1;
+
+/**
+ * The model: calls tools for `work`, talks and talks at `ramble`, refuses `retry` once, and says a word to anything else.
+ */
+function think(response, messages) {
+  const at = messages.findLastIndex(({ role }) => role === "user");
+  const isCalled = messages.slice(at).some(({ role }) => role === "tool");
+  const words = messages[at].content;
+  if (words === "retry" && refusals-- > 0) return response.writeHead(503).end();
+  response.writeHead(200, { "content-type": "text/event-stream" });
+  const choose = (choice) => response.write(`data: ${JSON.stringify({ choices: [{ index: 0, ...choice }] })}\n\n`);
+  if (words === "ramble") {
+    const talks = setInterval(() => choose({ delta: { content: "and so on " } }), 5);
+    return response.once("close", () => clearInterval(talks));
+  }
+  const calls = CALLS.map(([name, given], index) => ({
+    ...{ index, id: `call-${index}` },
+    function: { name, arguments: JSON.stringify(given) },
+  }));
+  const works = words === "work" && !isCalled;
+  choose({ delta: works ? { tool_calls: calls } : { content: `done with ${words}` } });
+  choose({ delta: {}, finish_reason: works ? "tool_calls" : "stop" });
+  return response.end("data: [DONE]\n\n");
 }
 
 /** Waits until there are so many events of a type. */
@@ -154,8 +202,58 @@ async function everything() {
   await events("/depth", "stream.child-deleted");
 }
 
-test("no chain of calls is deeper than a client, a stream, the courier and its settle", async () => {
+/** Everything that agents and hosted code make the parts do. */
+async function agents() {
+  const code = (source) => ({ javascript: { source: `export default { afterAppend({ append }) { ${source} } };` } });
+  const model = { api: "chat", model: "any", baseUrl: `${subscriberUrl}/v1`, debounceMs: 0, onInput: "interrupt" };
+  const input = (content) => ({ type: "agent.input-added", payload: { content } });
+  const tool = (name, more) => ({ type: "tool.configured", payload: { name, ...more } });
+  answers.set("look", () => ({ seen: "a lot" }));
+  received.set("look", []);
+  await append(
+    "/agents",
+    tool("look", { url: `${subscriberUrl}/look`, approval: true }),
+    configured("agent", { agent: model }),
+    configured("code", code(`append([{ type: "coded" }, { type: "told", streamPath: "/depth/elsewhere" }]);`), {
+      types: ["agent.output-added", "noted"],
+    }),
+  );
+  const finished = async (words) => {
+    for (let count = 1; ; count++) {
+      const outputs = await events("/agents", "agent.output-added", count);
+      if (outputs.some(({ payload }) => payload.content === `done with ${words}`)) return;
+    }
+  };
+  await append("/agents", input("work"));
+  const [{ payload }] = await events("/agents", "tool.approval-requested");
+  await append("/agents", { type: "tool.approved", payload: { callId: payload.callId } });
+  await finished("work");
+  await finished("remember");
+  await events("/agents/child", "agent.output-added");
+  await events("/agents/below", "noted");
+  await events("/agents", "coded", 3);
+  await append("/agents", input("retry"));
+  await finished("retry");
+  await append("/agents", input("ramble"));
+  await events("/agents", "agent.turn-started", 5);
+  // A follower, so that what is said is told.
+  const stops = new AbortController();
+  const followed = await fetch(`${url}/api/streams/agents?live=true`, { signal: stops.signal });
+  let heard = "";
+  for await (const piece of followed.body.pipeThrough(new TextDecoderStream())) {
+    heard += piece;
+    if (heard.includes("and so on")) break;
+  }
+  stops.abort();
+  await append("/agents", input("never mind"));
+  await finished("never mind");
+  await events("/agents", "agent.turn-interrupted");
+  await call("GET", "/api/agents/agents?slug=agent&turn=1");
+}
+
+test("no chain of calls is deeper than a client, a stream, the courier, a Runner and what it tells the stream", async () => {
   await everything();
+  await agents();
   const chains = await (await fetch(`${url}/chains`)).json();
 
   // What is not called by the front Worker or the courier is called by an object.
@@ -164,6 +262,11 @@ test("no chain of calls is deeper than a client, a stream, the courier and its s
     byObjects.filter((chain) => !MAY_CALL.some((one) => one.test(chain.slice(0, chain.lastIndexOf(" > "))))),
     [],
     "an object calls another only from its alarm, or while it handles a call from outside",
+  );
+  assert.deepEqual(
+    chains.filter((chain) => / > Runner\.\w+$/.test(chain) && !/Courier\.deliver > Runner\.\w+$/.test(chain)),
+    [],
+    "only the courier calls a Runner",
   );
   assert.equal(Math.max(...chains.map((chain) => chain.split(" > ").length)), DEEPEST, chains.join("\n"));
 
@@ -178,6 +281,11 @@ test("no chain of calls is deeper than a client, a stream, the courier and its s
     "Front.fetch > Stream.pick",
     "Stream.alarm > Stream.hear",
     "Stream.alarm > Courier.deliver > Stream.settleLease",
+    "Front.fetch > Stream.append > Courier.deliver > Runner.ask > Stream.endRequest",
+    "Front.fetch > Stream.append > Courier.deliver > Runner.ask > Stream.say",
+    "Front.fetch > Stream.append > Courier.deliver > Runner.breakOff",
+    "Stream.alarm > Courier.deliver > Runner.ask > Stream.endRequest",
+    "Runner.alarm > Stream.endRequest",
   ]) {
     assert.ok(chains.includes(chain), `${chain} is not among\n${chains.join("\n")}`);
   }

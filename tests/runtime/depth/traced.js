@@ -2,7 +2,7 @@
 // A call carries its chain with it as a last argument, or as a header; the callee takes it off again.
 import { AsyncLocalStorage } from "node:async_hooks";
 import { WorkerEntrypoint } from "cloudflare:workers";
-import worker, { Courier as RealCourier, Stream as RealStream } from "../../../src/entry.js";
+import worker, { Courier as RealCourier, Runner as RealRunner, Stream as RealStream } from "../../../src/entry.js";
 
 /** The chain that is being handled: `["Front.fetch", "Stream.append", …]`. */
 const handling = new AsyncLocalStorage();
@@ -44,18 +44,22 @@ const face = (real, own) =>
     },
   });
 
-const namespace = (real) =>
+const namespace = (real, kind) =>
   face(real, {
-    getByName: (...args) => traced(real.getByName(...args), "Stream"),
-    get: (...args) => traced(real.get(...args), "Stream"),
+    getByName: (...args) => traced(real.getByName(...args), kind),
+    get: (...args) => traced(real.get(...args), kind),
   });
 
-const environment = (env) => face(env, { STREAM: namespace(env.STREAM) });
+const environment = (env) =>
+  face(env, { STREAM: namespace(env.STREAM, "Stream"), RUNNER: namespace(env.RUNNER, "Runner") });
 
 /** The other entrypoints of the Worker, and its objects, as `ctx.exports` gives them. */
 const exportsOf = (real) =>
   new Proxy(real, {
-    get: (_, name) => (name === "Stream" ? namespace(real[name]) : traced(real[name], String(name))),
+    get(_, name) {
+      const isObject = name === "Stream" || name === "Runner";
+      return isObject ? namespace(real[name], name) : traced(real[name], String(name));
+    },
   });
 
 /** A class whose methods run in the chain that they were called with. */
@@ -82,6 +86,7 @@ function handled(Real, kind) {
 }
 
 export const Stream = handled(RealStream, "Stream");
+export const Runner = handled(RealRunner, "Runner");
 export const Courier = handled(RealCourier, "Courier");
 
 export default class extends WorkerEntrypoint {
