@@ -47,10 +47,10 @@ async function follow(url, name, onSaid = () => {}) {
       const before = outputs;
       const late = setTimeout(() => waiting.reject(new Error(`${name} did not answer`)), patienceMs);
       const sent = performance.now();
-      const posted = writer.post(streamUrl(name), input);
-      const [, answered] = await Promise.all([posted, waiting.promise]).finally(() => clearTimeout(late));
+      const posted = writer.post(streamUrl(name), input).then(() => performance.now());
+      const [taken, answered] = await Promise.all([posted, waiting.promise]).finally(() => clearTimeout(late));
       if (outputs !== before + 1) throw new Error(`${outputs - before} answers to one input`);
-      return { sent, answered };
+      return { sent, taken, answered };
     },
   };
 }
@@ -67,6 +67,22 @@ async function direct(provider, model) {
   return { sent, answered: performance.now() };
 }
 
+/** A young process compiles while it runs: a few turns that are not measured. */
+async function warm({ url }) {
+  const provider = await Provider.listen((_, answer) => {
+    answer.say("Indeed", ".");
+    answer.end();
+  });
+  const name = `agent-warm-${Date.now()}`;
+  await newAgent(url, name, provider);
+  const agent = await follow(url, name);
+  const writer = await Connection.open(url);
+  for (let turn = 0; turn < 50; turn++) await agent.ask(writer);
+  agent.close();
+  writer.close();
+  provider.close();
+}
+
 function asking({ name, title, context }) {
   return {
     name,
@@ -77,9 +93,11 @@ function asking({ name, title, context }) {
       p50: "p50, ms",
       p99: "p99, ms",
       turn: "the same to the whole answer in a live reader, p50, ms",
-      append: "an append alone, p50, ms",
+      post: "until the POST is answered, p50, ms",
+      append: "an append that no agent hears, p50, ms",
       cpu: "CPU a turn, µs",
     },
+    prepare: warm,
 
     async run({ url, pid }, { quick }) {
       let arrived;
@@ -88,7 +106,7 @@ function asking({ name, title, context }) {
         answer.say("Indeed.");
         answer.end();
       });
-      const [times, turns, appends] = [[], [], []];
+      const [times, turns, posts, appends] = [[], [], [], []];
       // A few turns in each stream: what was said before is sent again with every one.
       const [streams, most] = [quick ? 5 : 25, 9];
       const { cpu } = await withCpu(pid, async () => {
@@ -98,11 +116,12 @@ function asking({ name, title, context }) {
           const agent = await follow(url, stream);
           const writer = await Connection.open(url);
           for (let turn = 0; turn <= most; turn++) {
-            const { sent, answered } = await agent.ask(writer);
+            const { sent, taken, answered } = await agent.ask(writer);
             // The first one wakes the objects.
             if (turn === 0) continue;
             times.push(arrived - sent);
             turns.push(answered - sent);
+            posts.push(taken - sent);
             const begun = performance.now();
             await writer.post(streamUrl(stream), '{"type":"nothing"}');
             appends.push(performance.now() - begun);
@@ -117,6 +136,7 @@ function asking({ name, title, context }) {
         p50: percentile(times, 50),
         p99: percentile(times, 99),
         turn: median(turns),
+        post: median(posts),
         append: median(appends),
         cpu,
       };
@@ -148,6 +168,7 @@ export const agentFirstToken = {
     p99: "all, p99, ms",
     direct: "read directly, p50, ms",
   },
+  prepare: warm,
 
   async run({ url }, { quick }) {
     const tokens = 10;
@@ -219,6 +240,7 @@ export const agentAnswer = {
     atOnceMore: "more, ms",
     cpu: "CPU an answer, paced, µs",
   },
+  prepare: warm,
 
   async run({ url, pid }, { quick }) {
     const tokens = Array.from({ length: 1000 }, (_, index) => ` word${index % 10}`);
@@ -285,6 +307,7 @@ export const agentMany = {
     p99Direct: "directly: p99, ms",
     cpu: "CPU a turn, µs",
   },
+  prepare: warm,
 
   async run({ url, pid }) {
     const count = 100;
