@@ -275,6 +275,7 @@ fn events() -> String {
          settle or a push's answer appends, `schedule:<slug>`, `inherited`; absent for clients in the open mode, and from what the system \
          writes by itself |\n\
          | `schedule` | of a scheduled event: `{slug, scheduledFor, run}`; `run` counts from 1 |\n\
+         | `approved` | of `tool.requested`: the offset of the `tool.approved` that it follows from |\n\
          | `from` | with `inherited`: the stream above whose control event this is a copy of |\n\
          | `root` | with `inherited`: the event that all copies come from, `{streamPath, offset, createdAt}` |\n\
          | `atBirth` | with `inherited`: `true` when this stream is younger than that event. A subscription that came so gets \
