@@ -48,6 +48,7 @@ const jsTests = () =>
     "tests/javascript/**/*.test.mjs",
     "tests/runtime/**/*.test.mjs",
     "scripts/**/*.test.mjs",
+    "sdk/behaviour/*.test.mjs",
     "sdk/typescript/**/*.test.mjs",
   );
 

@@ -4,7 +4,6 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, globSync, readFileSync } from "node:fs";
 import path from "node:path";
-import { createInterface } from "node:readline";
 import { test } from "node:test";
 import { inProject, root } from "../../scripts/setup/paths.mjs";
 import { matches } from "./matches.mjs";
@@ -73,7 +72,7 @@ for (const name of wanted) {
 /** Asks for what a case is about, and compares what comes. */
 async function holds(aCase, server, asks) {
   const { url, requests } = server.play(aCase);
-  const { id: _, ...came } = await asks({ url, do: aCase.do, with: aCase.with }, aCase);
+  const came = await asks({ url, do: aCase.do, with: aCase.with }, aCase);
   const said = `${aCase.name}: ${short(came)}\nasked: ${requests.map(({ route, query }) => `\n  ${route} ${short(query)}`)}`;
   const names = new Map();
   const { saw, error, requests: asked = {} } = aCase.expect;
@@ -85,8 +84,11 @@ async function holds(aCase, server, asks) {
   else must("saw", came.saw ?? came, saw, true);
   for (const [route, expected] of Object.entries(asked)) {
     const those = requests.filter((it) => it.route === route);
-    must(`${route}: `, those.length, expected.length);
-    expected.forEach(({ afterMs = 0, ...like }, index) => {
+    const [begins, ends] = Array.isArray(expected) ? [expected, []] : [expected.begins, expected.ends];
+    if (Array.isArray(expected)) must(`${route}: `, those.length, expected.length);
+    else assert(those.length >= begins.length + ends.length, `${route}: ${those.length} are too few\n${said}`);
+    ends.forEach((like, index) => must(`${route} at the end`, those.at(index - ends.length), like));
+    begins.forEach(({ afterMs = 0, ...like }, index) => {
       must(`${route} ${index}`, those[index], like);
       const waited = those[index].at - (those[index - 1]?.at ?? 0);
       assert(waited >= afterMs, `${route} ${index} came after ${waited} ms, not ${afterMs}\n${said}`);
@@ -110,21 +112,34 @@ async function started(t, [command, args, env = process.env]) {
   gone.catch(() => {});
   child.stdin.on("error", () => {});
   t.after(() => child.stdin.end());
-  const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
+  const lines = linesOf(child.stdout);
   let id = 0;
   let lost = "";
   return async (ask, { name }) => {
     // Answers come in the order of the questions, so behind one that never came there is nothing to read.
     assert.equal(lost, "", `the adapter did not answer: ${lost}`);
-    child.stdin.write(`${JSON.stringify({ id: (id += 1), ...ask })}\n`);
+    child.stdin.write(`${ascii(JSON.stringify({ id: (id += 1), ...ask }))}\n`);
     lost = name;
     const line = await within(patience, Promise.race([lines.next(), gone]), name);
     lost = "";
     const answer = JSON.parse(line.value);
     assert.equal(answer.id, id);
-    return answer;
+    return { saw: answer.saw, error: answer.error };
   };
 }
+
+/** The lines of a stream. Not by readline: to it U+2028 is the end of a line as well. */
+async function* linesOf(stream) {
+  let rest = "";
+  for await (const piece of stream.setEncoding("utf8")) {
+    const lines = (rest + piece).split("\n");
+    rest = lines.pop();
+    yield* lines;
+  }
+}
+
+const ascii = (json) =>
+  json.replace(/[\u0080-\uffff]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`);
 
 function within(ms, promise, what) {
   let timer;

@@ -1,0 +1,191 @@
+import { refused, TailraceError, unreached } from "./error.js";
+import type { EphemeralEvent, StoredEvent } from "./event.js";
+import { send, type Connection, type Query } from "./http.js";
+import { Backoff, Limit, Passing, pause, retryAfter } from "./retry.js";
+import { messages, type Said } from "./sse.js";
+
+/** What is followed. Everything from the first event on, by default. */
+export interface TailOptions {
+  /** Only events behind this offset. */
+  readonly afterOffset?: number;
+  /** Of what is there already, only the last so many (at most 1,000). */
+  readonly last?: number;
+  /** Types and globs: `["agent.*", "message"]`. */
+  readonly types?: readonly string[] | string;
+  /** All that is there was seen: said first at the end of history, and again after each new connection. */
+  readonly onCaughtUp?: (offset: number) => void;
+  /** Something that is not stored was said, such as the next words of an answer. */
+  readonly onEphemeral?: (event: EphemeralEvent) => void;
+  /** The stream was deleted and began anew: its first event comes next. */
+  readonly onReset?: () => void;
+  /** Ends it: the loop ends quietly. */
+  readonly signal?: AbortSignal;
+}
+
+/** The server says something every 15 s. Who is silent for this long is gone. */
+const silenceMs = 45_000;
+
+/** How long the first byte of an answer may take. */
+const patienceMs = 60_000;
+
+/** A stream, followed live. It is read as it is consumed; the loop may be left at any time. */
+export class Tail<Event> implements AsyncIterableIterator<Event, void, undefined> {
+  readonly #stop: Limit;
+  readonly #events: AsyncGenerator<Event, void, undefined>;
+
+  /** @internal */
+  constructor(connection: Connection, path: string, options: TailOptions) {
+    this.#stop = new Limit(options.signal);
+    // The server's events are what the caller says they are.
+    this.#events = follow(connection, path, options, this.#stop) as AsyncGenerator<unknown> as AsyncGenerator<
+      Event,
+      void
+    >;
+  }
+
+  next(): Promise<IteratorResult<Event, void>> {
+    return this.#events.next();
+  }
+
+  /** Ends it, also while somebody waits for the next event: who waits is told that there is none. */
+  return(): Promise<IteratorResult<Event, void>> {
+    this.#stop.abort();
+    this.#stop.end();
+    return this.#events.return();
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+}
+
+/** Where a reader stands. */
+class Position {
+  generation: string | undefined;
+  offset = 0;
+
+  constructor(readonly options: TailOptions) {}
+
+  /** What to ask for: what the options say, until the server said where we are. */
+  get query(): Query {
+    const { afterOffset, last, types } = this.options;
+    return this.generation === undefined ? { live: true, afterOffset, last, types } : { live: true, types };
+  }
+
+  get lastEventId(): Record<string, string> {
+    return this.generation === undefined ? {} : { "last-event-id": `${this.offset}.${this.generation}` };
+  }
+
+  /** Goes on to an id; says whether that lies ahead. In another generation we begin anew. */
+  goTo(id: string): boolean {
+    const [, offset, generation] = /^(\d+)(?:\.(.+))?$/.exec(id) ?? [];
+    if (offset === undefined) return false;
+    if (generation !== undefined && generation !== this.generation) {
+      const isReset = this.generation !== undefined;
+      this.generation = generation;
+      this.offset = 0;
+      if (isReset) this.options.onReset?.();
+    }
+    if (Number(offset) <= this.offset) return false;
+    this.offset = Number(offset);
+    return true;
+  }
+}
+
+/** Connects again and again, until it is stopped or refused for good. */
+async function* follow(
+  connection: Connection,
+  path: string,
+  options: TailOptions,
+  stop: Limit,
+): AsyncGenerator<StoredEvent, void, undefined> {
+  const position = new Position(options);
+  const backoff = new Backoff(connection.retry);
+  const wait = { ms: 10 * (connection.retry.firstMs ?? 100) };
+  try {
+    while (!stop.signal.aborted) {
+      const connected = new Limit(stop.signal);
+      let failure: Passing | undefined;
+      try {
+        const body = await connect(connection, path, position, connected);
+        if (body instanceof Passing) failure = body;
+        else {
+          const reading = { begins: () => connected.within(silenceMs), ends: () => connected.unlimited() };
+          yield* heard(messages(body, reading), position, wait, backoff);
+        }
+      } catch (error) {
+        if (error instanceof TailraceError || error instanceof Thrown) throw error;
+      } finally {
+        connected.abort();
+        connected.end();
+      }
+      if (!stop.signal.aborted) await pause(backoff.next(Math.max(wait.ms, failure?.waitMs ?? 0)), stop.signal);
+    }
+  } catch (error) {
+    throw error instanceof Thrown ? error.cause : error;
+  } finally {
+    stop.end();
+  }
+}
+
+/** What one of the caller's functions threw: no reason to connect again. */
+class Thrown extends Error {}
+
+/** Opens a connection behind where we are. */
+async function connect(
+  connection: Connection,
+  path: string,
+  position: Position,
+  limit: Limit,
+): Promise<ReadableStream<Uint8Array> | Passing> {
+  const headers = { accept: "text/event-stream", ...position.lastEventId };
+  limit.within(patienceMs);
+  const response = await send(connection, { api: "streams", path, query: position.query, headers }, limit.signal);
+  if (response.ok && response.body && response.headers.get("content-type")?.startsWith("text/event-stream")) {
+    return response.body;
+  }
+  const error = await refused(response);
+  const isFinal = error.status >= 400 && error.status < 500 && ![408, 421, 425, 429].includes(error.status);
+  if (isFinal) throw error;
+  return new Passing(
+    response.ok ? unreached(new Error("this is no event stream")) : error,
+    retryAfter(response.headers),
+  );
+}
+
+/** The events of one connection that are new. */
+async function* heard(
+  said: AsyncIterable<Said>,
+  position: Position,
+  wait: { ms: number },
+  backoff: Backoff,
+): AsyncGenerator<StoredEvent, void, undefined> {
+  const { onCaughtUp, onEphemeral } = position.options;
+  let caughtUp = false;
+  for await (const message of said) {
+    if ("retryMs" in message) {
+      wait.ms = message.retryMs;
+      continue;
+    }
+    const data: unknown = JSON.parse(message.data);
+    const isAhead = tell(() => message.id !== undefined && position.goTo(message.id));
+    if (message.event === undefined || message.event === "message") {
+      if (isAhead) yield data as StoredEvent;
+    } else if (message.event === "tail" && !caughtUp) {
+      caughtUp = true;
+      tell(() => onCaughtUp?.((data as { offset: number }).offset));
+    } else if (message.event === "ephemeral") {
+      tell(() => onEphemeral?.(data as EphemeralEvent));
+    }
+    backoff.reset();
+  }
+}
+
+/** Calls what may call one of the caller's functions. */
+function tell<T>(call: () => T): T {
+  try {
+    return call();
+  } catch (cause) {
+    throw new Thrown("a listener threw", { cause });
+  }
+}
