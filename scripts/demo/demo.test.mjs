@@ -1,9 +1,10 @@
 // The demo, as it is started, without anybody who watches.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { text } from "node:stream/consumers";
 import { test } from "node:test";
+import { promisify } from "node:util";
 import { LLMock } from "@copilotkit/aimock";
 import { inProject } from "../setup/paths.mjs";
 import { answer } from "./script.mjs";
@@ -81,19 +82,29 @@ for (const [name, at] of [
   });
 }
 
-test("after the scene one can talk to the agent, until it is told to end", { timeout: 120_000 }, async (t) => {
-  const demo = started([]);
-  t.after(() => demo.kill("SIGKILL"));
-  const out = aReader(demo.stdout);
-  const url = (await out.until(/curl (http\S+\/api\/streams\/demo\/travel) -d '{"type":"agent\.input-added"/))[1];
-  const payload = { content: "What is the weather in Oslo?" };
-  await fetch(url, { method: "POST", body: JSON.stringify({ type: "agent.input-added", payload }) });
-  await out.until(/agent\.output-added +In Oslo it is/);
+test(
+  "after the scene one can talk to the agent, and approve, until it is told to end",
+  { timeout: 120_000 },
+  async (t) => {
+    const demo = started([]);
+    t.after(() => demo.kill("SIGKILL"));
+    const out = aReader(demo.stdout);
+    const url = (await out.until(/curl (http\S+\/api\/streams\/demo\/travel) -d '{"type":"agent\.input-added"/))[1];
+    const payload = { content: "What is the weather in Oslo?" };
+    await fetch(url, { method: "POST", body: JSON.stringify({ type: "agent.input-added", payload }) });
+    await out.until(/agent\.output-added +In Oslo it is/);
 
-  demo.kill("SIGINT");
-  assert.deepEqual(await once(demo, "exit"), [0, null]);
-  await assert.rejects(fetch(url), "the server ended as well");
-});
+    const book = { content: "Book a room in Rome." };
+    await fetch(url, { method: "POST", body: JSON.stringify({ type: "agent.input-added", payload: book }) });
+    const [, approve] = await out.until(/book_room\({"city":"Rome".*\n +approve it: (curl .*)\n/);
+    await promisify(execFile)("sh", ["-c", approve]);
+    await out.until(/agent\.output-added +Booked: a quiet room in Rome/);
+
+    demo.kill("SIGINT");
+    assert.deepEqual(await once(demo, "exit"), [0, null]);
+    await assert.rejects(fetch(url), "the server ended as well");
+  },
+);
 
 /** Output that is waited for. */
 function aReader(stream) {

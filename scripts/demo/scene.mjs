@@ -52,8 +52,8 @@ export async function play({ url, path, tails, terminal, model, tools, pace, sig
     const { callId } = wanted.payload;
     const isIts = ({ payload }) => payload.callId === callId;
     terminal.say(
-      "The call waits: up to a day, and the agent costs nothing meanwhile. Approve it with the line above, or on the page",
-      `by appending tool.approved. (Or tool.denied.) I do it in ${pace.approval / 1_000} s, if nobody else does.`,
+      "The call waits, up to a day, and costs nothing meanwhile. Approve it with the line above (or say tool.denied).",
+      `I do it in ${pace.approval / 1_000} s, if nobody else does.`,
     );
     const decided = await first(wanted.offset, ["tool.approved", "tool.denied"], isIts, pace.approval);
     if (!decided) await append({ type: "tool.approved", payload: { callId } });
