@@ -1,8 +1,9 @@
 import js from "@eslint/js";
 import globals from "globals";
+import typescript from "typescript-eslint";
 
 export default [
-  { ignores: ["**/node_modules/", "**/target/", "build/", "build-*/", ".wrangler/", ".tailrace/"] },
+  { ignores: ["**/node_modules/", "**/target/", "build/", "build-*/", "**/dist/", ".wrangler/", ".tailrace/"] },
   js.configs.recommended,
   { languageOptions: { globals: { ...globals.node } } },
   { files: ["src/**", "inspector/**"], languageOptions: { globals: { ...globals.browser } } },
@@ -10,4 +11,15 @@ export default [
     files: ["src/**", "durable/**", "bench/floors/**"],
     languageOptions: { globals: { WebSocketPair: "readonly", IdentityTransformStream: "readonly" } },
   },
+  ...typescript.config({
+    files: ["sdk/typescript/**/*.ts"],
+    extends: [typescript.configs.strictTypeChecked],
+    languageOptions: { parserOptions: { projectService: true }, globals: globals["shared-node-browser"] },
+    rules: {
+      // Numbers are fine in a text.
+      "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true }],
+      "@typescript-eslint/no-confusing-void-expression": ["error", { ignoreArrowShorthand: true }],
+      "@typescript-eslint/explicit-module-boundary-types": "error",
+    },
+  }),
 ];

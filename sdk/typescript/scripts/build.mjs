@@ -33,7 +33,7 @@ export async function built() {
   if (isBuilt(hash)) return dist;
   await locked(async () => {
     if (isBuilt(hash)) return;
-    const next = `${dist}.next`;
+    const next = path.join(path.dirname(lock), ".dist");
     rmSync(next, { recursive: true, force: true });
     const tsc = path.join(
       path.dirname(createRequire(import.meta.url).resolve("typescript/package.json")),

@@ -24,7 +24,7 @@ export interface Processor<State, Known extends Kind = never> {
   /** The state before the first event, or what makes it: any JSON. */
   readonly initialState: State | (() => State);
   /** The state after an event; `undefined`: as it was. A pure function: history is folded by it, too. */
-  reduce?(state: State, event: EventOf<Known>): State | undefined | void;
+  reduce?(state: State, event: EventOf<Known>): State | undefined;
   /** Acts on an event that is new. When it throws, the event comes again later, and nothing of it counts. */
   afterAppend?(context: Context<State, Known>): void | Promise<void>;
 }
@@ -43,7 +43,7 @@ export function fold<State, Known extends Kind>(
   event: StoredEvent,
 ): State {
   const next = processor.reduce?.(state, event as EventOf<Known>);
-  return next === undefined ? state : (next as State);
+  return next === undefined ? state : next;
 }
 
 /** Lets a processor act on an event; returns what it appends. */

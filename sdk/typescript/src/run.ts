@@ -133,7 +133,8 @@ class Runner<State, Known extends Kind> {
             append = await Promise.race([act(this.processor, state, event, holding.signal), grace.over]);
           }
         } catch (error) {
-          return await this.#failed(holding, event, error);
+          await this.#failed(holding, event, error);
+          return;
         }
         if (holding.signal.aborted) return;
         if (leased.replay && event !== last) continue;

@@ -51,7 +51,11 @@ export class Stream<Known extends Kind = never> {
    * @throws {@link TailraceError} `stream_not_found`, `invalid_query`
    */
   read(options?: ReadOptions): AsyncGenerator<EventOf<Known>, void, undefined> {
-    return read(this.connection, this.path, options) as AsyncGenerator<unknown> as AsyncGenerator<EventOf<Known>, void>;
+    return read(this.connection, this.path, options) as AsyncGenerator as AsyncGenerator<
+      EventOf<Known>,
+      void,
+      undefined
+    >;
   }
 
   /**

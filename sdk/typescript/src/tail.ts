@@ -36,11 +36,9 @@ export class Tail<Event> implements AsyncIterableIterator<Event, void, undefined
   /** @internal */
   constructor(connection: Connection, path: string, options: TailOptions) {
     this.#stop = new Limit(options.signal);
+    const events: AsyncGenerator = follow(connection, path, options, this.#stop);
     // The server's events are what the caller says they are.
-    this.#events = follow(connection, path, options, this.#stop) as AsyncGenerator<unknown> as AsyncGenerator<
-      Event,
-      void
-    >;
+    this.#events = events as AsyncGenerator<Event, void, undefined>;
   }
 
   next(): Promise<IteratorResult<Event, void>> {
@@ -119,7 +117,7 @@ async function* follow(
         connected.abort();
         connected.end();
       }
-      if (!stop.signal.aborted) await pause(backoff.next(Math.max(wait.ms, failure?.waitMs ?? 0)), stop.signal);
+      await pause(backoff.next(Math.max(wait.ms, failure?.waitMs ?? 0)), stop.signal);
     }
   } catch (error) {
     throw error instanceof Thrown ? error.cause : error;
