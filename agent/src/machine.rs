@@ -394,7 +394,11 @@ impl Machine<'_> {
         match ran {
             Ran::Completed { append, result } => {
                 self.decision.append.extend(append);
-                self.append(("tool.completed", json!({"callId": call_id, "result": result}), event.offset));
+                let payload = self.signed(json!({"callId": call_id, "result": result}));
+                match crate::append::event(self.setting.slug, "tool.completed", &payload, event.offset) {
+                    Some(completed) => self.decision.append.push(completed),
+                    None => return self.fail(call_id, event.offset, "the result nests too deep"),
+                }
                 self.ending(call_id);
             }
             Ran::Failed(error) => self.fail(call_id, event.offset, &error),

@@ -19,6 +19,11 @@ use crate::append::{event, to_stream};
 use crate::conversation;
 use crate::machine::Setting;
 
+const TOO_DEEP: &str = "the arguments nest too deep";
+
+/// What else stands in an event's line beside its fragment.
+const LINE_BYTES: usize = 4 * 1_024;
+
 /// Characters of a schedule's name.
 const SCHEDULE_NAME: usize = 31;
 
@@ -243,6 +248,9 @@ fn append_event(setting: &Setting, cause: u64, arguments: &str) -> Result<Ran, S
     let answered =
         settle::answered(&Value::Object(given).to_string(), setting.path, writer).map_err(|problem| told(&problem))?;
     may_append(setting, &answered.event_type)?;
+    if answered.fragment.len() > limits::EVENT_BYTES - LINE_BYTES {
+        return Err(format!("too_large: an event has at most {} bytes", limits::EVENT_BYTES));
+    }
     let path = match &answered.to {
         Some(path) => StreamPath::from_decoded(path).map_err(|problem| problem.detail())?,
         None => setting.path.clone(),
@@ -262,7 +270,7 @@ fn schedule(setting: &Setting, cause: u64, call_id: &str, arguments: &str) -> Re
     if let Some(name) = fields.get("remove").and_then(Value::as_str) {
         let payload = json!({"slug": slug_of_schedule(setting.slug, name)?});
         check("schedule.removed", &payload, setting)?;
-        let append = event(setting.slug, "schedule.removed", &payload, cause).into_iter().collect();
+        let append = vec![event(setting.slug, "schedule.removed", &payload, cause).ok_or(TOO_DEEP)?];
         return Ok(Ran::Completed { append, result: json!({"removed": name}) });
     }
     let name = match fields.remove("name") {
@@ -284,7 +292,7 @@ fn schedule(setting: &Setting, cause: u64, call_id: &str, arguments: &str) -> Re
     }
     let payload = Value::Object(payload);
     check("schedule.configured", &payload, setting)?;
-    let append = event(setting.slug, "schedule.configured", &payload, cause).into_iter().collect();
+    let append = vec![event(setting.slug, "schedule.configured", &payload, cause).ok_or(TOO_DEEP)?];
     Ok(Ran::Completed { append, result: json!({"scheduled": name}) })
 }
 
@@ -361,8 +369,8 @@ fn spawn(setting: &Setting, cause: u64, call_id: &str, arguments: &str) -> Resul
     });
     let to = child.as_str();
     let append = [("subscription.configured", configured), ("agent.input-added", input)];
-    let append =
-        append.iter().filter_map(|(kind, payload)| to_stream(setting.slug, to, kind, payload, cause)).collect();
+    let append = append.iter().map(|(kind, payload)| to_stream(setting.slug, to, kind, payload, cause).ok_or(TOO_DEEP));
+    let append = append.collect::<Result<_, _>>()?;
     Ok(Ran::Spawned { append, child: to.to_owned() })
 }
 

@@ -5,7 +5,8 @@ use serde_json::{Map, Value, json};
 use tailrace_agent::api::{self, Failure, Reader};
 use tailrace_durable::runner::{Ask, Failed};
 use tailrace_durable::speech::Delta;
-use tailrace_model::json::quoted;
+use tailrace_model::json::{push_compact, quoted};
+use tailrace_model::limits;
 use wasm_bindgen::prelude::*;
 
 use super::log::Log;
@@ -172,13 +173,18 @@ impl Asking {
     }
 }
 
-/// A JSON object, or the text when the model did not write one.
+/// A JSON object, or the text when the model did not write one, or one that nests deeper than events around it may.
 fn arguments_of(text: &str) -> Value {
-    match serde_json::from_str(if text.trim().is_empty() { "{}" } else { text }) {
-        Ok(Value::Object(arguments)) => Value::Object(arguments),
+    let text = if text.trim().is_empty() { "{}" } else { text };
+    let is_flat = push_compact(&mut String::new(), text, limits::JSON_DEPTH - AROUND).is_ok();
+    match serde_json::from_str(text) {
+        Ok(Value::Object(arguments)) if is_flat => Value::Object(arguments),
         _ => Value::String(text.to_owned()),
     }
 }
+
+/// So deep lie a call's arguments in the events that tell of it.
+const AROUND: usize = 8;
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number that is not negative")]
 fn whole(number: f64) -> u64 {

@@ -92,9 +92,11 @@ pub(crate) fn load<S: Sql>(sql: &S, state: &ControlState, head: u64) -> Result<B
         deliveries.insert(row.text(0).to_owned(), Delivery::new(progress, &subscribed.config));
     }
     find_pending(sql, head, &mut deliveries)?;
-    for delivery in deliveries.values_mut() {
-        // What was due when it was last in memory was told to the stream above in the same transaction.
-        delivery.told = delivery.progress.lease.is_none();
+    for (slug, delivery) in &mut deliveries {
+        let has_condition = state.subscriptions.get(slug).is_some_and(|it| it.config.condition.is_some());
+        // What was due when it was last in memory was told to the stream above in the same transaction; with a condition it
+        // may have been passed over since then.
+        delivery.told = delivery.progress.lease.is_none() && !has_condition;
     }
     Ok(deliveries)
 }
