@@ -3,7 +3,19 @@
 import assert from "node:assert/strict";
 import { createServer } from "node:net";
 import { describe, test } from "node:test";
-import { aProvider, aRuntime, apis, begun, over, said, speak, toolConfigured, until, wants } from "./support.mjs";
+import {
+  aProvider,
+  aRuntime,
+  aServer,
+  apis,
+  begun,
+  over,
+  said,
+  speak,
+  toolConfigured,
+  until,
+  wants,
+} from "./support.mjs";
 
 const SECRET = 's3cr3t-"quoted"-0123456789';
 const [runtime, provider] = await Promise.all([
@@ -36,18 +48,21 @@ const first =
   (asked_, ...rest) =>
     asked_.count === 1 ? one(asked_, ...rest) : then(asked_, ...rest);
 
-/** Failed once, answered at the second attempt; returns what was told of the failure, and the answer. */
-async function recovered(stream) {
+/**
+ * Failed once, answered at the second attempt; returns what was told of the failure, and the answer. When `isPatient`, later
+ * attempts may have failed as well: on a busy machine whatever has a time limit may.
+ */
+async function recovered(stream, { isPatient = false } = {}) {
   const [output] = await stream.outputs();
   const failed = await stream.events("agent.turn-failed");
-  assert.equal(failed.length, 1, JSON.stringify(failed));
+  if (!isPatient) assert.equal(failed.length, 1, JSON.stringify(failed));
   const { payload } = failed[0];
   assert.deepEqual(
     { attempt: payload.attempt, final: payload.final, agent: payload.agent },
     { attempt: 1, final: false, agent: "bot" },
   );
   assert.equal(payload.requestId, output.payload.requestId);
-  assert.equal(output.payload.attempt, 2);
+  assert.equal(output.payload.attempt, failed.length + 1);
   assert.ok(Date.parse(payload.retryAt) >= Date.parse(failed[0].createdAt));
   assert.ok(output.offset > failed[0].offset);
   assert.deepEqual(await stream.events("agent.stopped"), []);
@@ -67,7 +82,7 @@ async function gaveUp(stream) {
 }
 
 for (const api of apis) {
-  describe(`spoken to as ${api}`, { concurrency: true }, () => {
+  describe(`spoken to as ${api}`, { concurrency: 16 }, () => {
     const answer = ({ response }) => speak(response, api, ["All ", "well."]);
 
     for (const status of [400, 401, 403, 404, 422]) {
@@ -220,13 +235,17 @@ for (const api of apis) {
         speak(it.response, api, ["I think"], { ends: false });
         return until("it is left", () => it.entry.isOver);
       });
-      const { failed } = await recovered(await asked(model, api, { timeouts: { idleMs: 1_000, totalMs: 20_000 } }));
+      const { failed } = await recovered(await asked(model, api, { timeouts: { idleMs: 1_000, totalMs: 20_000 } }), {
+        isPatient: true,
+      });
       assert.match(failed.error, /nothing came for 1000 ms/);
     });
 
     test("a model that never begins is left, and asked again", async () => {
       const model = provider.scripted((it) => (it.count > 1 ? answer(it) : until("it is left", () => it.entry.isOver)));
-      const { failed } = await recovered(await asked(model, api, { timeouts: { idleMs: 1_000, totalMs: 20_000 } }));
+      const { failed } = await recovered(await asked(model, api, { timeouts: { idleMs: 1_000, totalMs: 20_000 } }), {
+        isPatient: true,
+      });
       assert.match(failed.error, /nothing came for 1000 ms/);
     });
 
@@ -239,14 +258,15 @@ for (const api of apis) {
       });
       const { failed, output } = await recovered(
         await asked(model, api, { timeouts: { idleMs: 5_000, totalMs: 1_500 } }),
+        { isPatient: true },
       );
       assert.match(failed.error, /no whole answer within 1500 ms/);
       assert.equal(output.content, "All well.");
     });
 
     test("slow tokens are no failure", async () => {
-      const model = provider.model({ content: "slowly but surely" }, { chunkSize: 2, latency: 450 });
-      const stream = await asked(model, api, { timeouts: { idleMs: 3_000, totalMs: 20_000 } });
+      const model = provider.model({ content: "slowly but surely" }, { chunkSize: 2, latency: 700 });
+      const stream = await asked(model, api, { timeouts: { idleMs: 5_000, totalMs: 30_000 } });
       const [{ payload }] = await stream.outputs();
       assert.deepEqual([payload.content, payload.attempt], ["slowly but surely", 1]);
     });
@@ -469,23 +489,24 @@ describe("how an agent is configured", { concurrency: true }, () => {
   }
 });
 
-test("a tool's secret is sent with its calls and stands nowhere", async () => {
+test("a tool's secret is sent with its calls and stands nowhere, though the tool repeats it", async () => {
   const stream = runtime.stream();
-  const tool = provider.scripted(() => {});
+  const sent = [];
+  const url = await aServer((request, response) => {
+    sent.push(request.headers.authorization);
+    response.end(JSON.stringify({ sent: request.headers.authorization }));
+  });
   const model = provider.model((request) =>
     request.messages.at(-1).role === "tool"
       ? { content: request.messages.at(-1).content }
-      : { content: "", toolCalls: [wants("echo", { model: tool.name })] },
+      : { content: "", toolCalls: [wants("echo", {})] },
   );
-  // The provider is a server like any other: what it is asked as a tool is written down as well.
-  await stream.append(
-    toolConfigured("echo", { url: `${provider.url}/echo`, headers: { authorization: "Key {{secret:MODEL}}" } }),
-  );
+  await stream.append(toolConfigured("echo", { url, headers: { authorization: "Key {{secret:MODEL}}" } }));
   await stream.agent("bot", model.of("chat"));
   await stream.input("go");
-  await stream.event("tool.requested");
-  const started = await stream.event("tool.started");
-  assert.ok(started);
-  const all = JSON.stringify([await stream.events(), await stream.state()]);
-  assert.ok(!all.includes("s3cr3t-"));
+  const [, output] = await stream.outputs(2);
+  assert.deepEqual(sent, [`Key ${SECRET}`]);
+  assert.match(output.payload.content, /\[secret\]/);
+  const all = JSON.stringify([await stream.events(), await stream.state(), await stream.turn("bot", 2)]);
+  assert.ok(!all.includes("s3cr3t-") && !all.includes("0123456789"));
 });
