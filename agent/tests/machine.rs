@@ -108,7 +108,10 @@ fn a_chain_with_as_many_turns_as_it_may_have_stops() {
     let input = rig.add_in_chain("agent.input-added", &json!({"content": "again"}), Some((1, 3)));
     let decision = rig.deliver(10);
     assert_eq!((decision.start, decision.wake), (None, None));
-    assert_eq!(rig.appended, [("agent.stopped".to_owned(), json!({"agent": SLUG, "reason": "maxTurns"}))]);
+    assert_eq!(
+        rig.appended,
+        [("agent.stopped".to_owned(), json!({"agent": SLUG, "reason": "maxTurns", "upTo": input}))]
+    );
     assert_eq!(rig.stored(rig.head()).cause.unwrap().offset, input);
     // Somebody from outside begins a new chain.
     rig.settle_all();
