@@ -75,6 +75,8 @@ pub struct Decision {
     pub effects: Vec<Effect>,
     /// When it is to be asked again, if no event comes before.
     pub wake: Option<Millis>,
+    /// It waits for other subscriptions, and is to be asked as soon as they have seen what it has.
+    pub held: bool,
 }
 
 /// A turn to start.
@@ -148,6 +150,7 @@ pub fn step(setting: &Setting, state: State, events: &[Event], replay: bool) -> 
     }
     machine.drop_what_is_over();
     machine.decision.wake = machine.wake();
+    machine.decision.held = machine.state.held_since.is_some();
     (machine.state, machine.decision)
 }
 

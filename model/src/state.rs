@@ -395,7 +395,11 @@ impl ControlState {
         out.insert("subscriptions".into(), Value::Object(subscriptions.collect()));
         let hooks = self.hooks.iter().map(|(slug, it)| (slug.clone(), it.to_json()));
         out.insert("hooks".into(), Value::Object(hooks.collect()));
-        let tools = self.tools.iter().map(|(name, it)| (name.clone(), Value::Object(it.config.to_json())));
+        let tools = self.tools.iter().map(|(name, it)| {
+            let mut tool = it.config.to_json();
+            tool.insert("offset".into(), json!(it.offset));
+            (name.clone(), Value::Object(tool))
+        });
         out.insert("tools".into(), Value::Object(tools.collect()));
         out
     }
@@ -433,6 +437,9 @@ impl Subscribed {
     pub fn to_json(&self) -> Value {
         let mut out = json!(self.config);
         if let Value::Object(out) = &mut out {
+            if let Some(agent) = self.config.agent() {
+                out.insert("target".to_owned(), json!({"agent": agent.to_json()}));
+            }
             out.insert("offset".to_owned(), json!(self.offset));
             if let Some(halt) = &self.halted {
                 out.insert("halted".to_owned(), halt.to_json());

@@ -5,6 +5,9 @@ import { Front } from "../../build/index.js";
 /** Of an answer that says that something went wrong, so much is read. */
 const ERROR_BYTES = 65_536;
 
+/** Between two pieces of an answer. */
+const PAUSE_MS = 20;
+
 /** How often the stream is asked whether the answer is still wanted. */
 const LOOK_MS = 10_000;
 
@@ -137,6 +140,8 @@ class Speaker {
   #chars = 0;
   #waiting = "";
   #sending = undefined;
+  #isDone = false;
+  #hurry;
 
   constructor(stream, asking, stop) {
     this.#stream = stream;
@@ -149,6 +154,14 @@ class Speaker {
     this.#sending ??= this.#send().finally(() => (this.#sending = undefined));
   }
 
+  /** What comes soon after is said with the next call: nobody reads faster, and each call costs the stream its time. */
+  #pause() {
+    return new Promise((resolve) => {
+      this.#hurry = resolve;
+      setTimeout(resolve, PAUSE_MS);
+    });
+  }
+
   async look() {
     try {
       this.#heed(await this.#stream.standing(this.#asking.delta(0, "")));
@@ -158,6 +171,8 @@ class Speaker {
   }
 
   async done() {
+    this.#isDone = true;
+    this.#hurry?.();
     await this.#sending;
   }
 
@@ -184,6 +199,7 @@ class Speaker {
           answer = await this.#stream.say(this.#asking.delta(at, text));
         }
         if (this.#heed(answer)) return;
+        if (!this.#isDone) await this.#pause();
       } catch (error) {
         // Those who follow miss a piece; the finished answer is an event.
         console.error("delta", error);

@@ -181,6 +181,7 @@ impl Decider {
     #[must_use]
     pub fn said(&self, next: bool) -> String {
         let mut said = Said { lease: self.leased.lease.clone(), next, wake: self.decision.wake, ..Said::default() };
+        said.held = self.decision.held;
         let state = serde_json::to_string(&self.state).unwrap_or_default();
         if state.len() > limits::STATE_BYTES {
             said.refused = Some("the agent remembers more than a subscription may".to_owned());

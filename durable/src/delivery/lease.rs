@@ -340,7 +340,7 @@ fn hosted<S: Sql>(stream: &Stream<S>, subscribed: &Subscribed) -> Option<Box<Hos
 }
 
 /// Up to where a subscription has seen the stream; `None` when there is nothing to wait for.
-fn seen_by(life: &Life, slug: &str) -> Option<u64> {
+pub(super) fn seen_by(life: &Life, slug: &str) -> Option<u64> {
     let subscribed = life.state.subscriptions.get(slug)?;
     let delivery = life.deliveries.get(slug)?;
     let waits = subscribed.halted.is_none() && (delivery.pending || delivery.lease().is_some());

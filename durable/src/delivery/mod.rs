@@ -175,14 +175,19 @@ fn due_of(life: &Life, outbox: &Outbox, slug: &str, delivery: &Delivery) -> Opti
     wanted.map(|at| delivery.progress.due.map_or(at, |due| if delivery.pending { due } else { due.max(at) }))
 }
 
-/// Those that wait for a subscription to have seen what they are about to answer look again, now that it has.
-pub(crate) fn look_again<S: Sql>(stream: &mut Stream<S>, now: Moment, seen_by: &str) {
+/// Those that waited for others to have seen what they are about to answer go on, if these have.
+pub(crate) fn look_again<S: Sql>(stream: &mut Stream<S>, now: Moment) {
     let Some(life) = stream.life.as_mut() else { return };
-    for (slug, delivery) in &mut life.deliveries {
-        let agent = life.state.subscriptions.get(slug).and_then(|it| it.config.agent());
-        if agent.is_some_and(|agent| agent.wait_for.iter().any(|it| it == seen_by)) && delivery.progress.wake.is_some()
-        {
+    let held = life.deliveries.iter().filter(|(_, delivery)| delivery.progress.held);
+    let goes_on = |(slug, delivery): (&String, &Delivery)| {
+        let agent = life.state.subscriptions.get(slug)?.config.agent()?;
+        let seen = agent.wait_for.iter().filter_map(|slug| lease::seen_by(life, slug)).min();
+        seen.is_none_or(|seen| seen >= delivery.progress.cursor).then(|| slug.clone())
+    };
+    for slug in held.filter_map(goes_on).collect::<Vec<_>>() {
+        if let Some(delivery) = life.deliveries.get_mut(&slug) {
             delivery.progress.wake = Some(now.at);
+            delivery.progress.held = false;
         }
     }
 }

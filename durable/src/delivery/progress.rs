@@ -41,6 +41,9 @@ pub struct Progress {
     /// Hosted code wants to be asked again then, even if no event comes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wake: Option<Millis>,
+    /// It waits for other subscriptions.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
     /// Who has the events now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lease: Option<Lease>,

@@ -48,6 +48,8 @@ pub struct Said {
     pub next: bool,
     /// When hosted code wants to be asked again, even if no event comes.
     pub wake: Option<Millis>,
+    /// It waits for other subscriptions: it is asked as soon as these have seen what it has.
+    pub held: bool,
 }
 
 /// What became of it.
@@ -369,6 +371,7 @@ fn advance<S: Sql>(
         progress.due = None;
         progress.range = rest.map(|_| (up_to + 1, lease.last));
         progress.wake = said.wake;
+        progress.held = said.held;
     } else if rest.is_none() {
         progress.range = None;
     }
@@ -381,7 +384,7 @@ fn advance<S: Sql>(
         None => save(&stream.sql, slug, delivery)?,
     }
     if is_progress {
-        super::look_again(stream, now, slug);
+        super::look_again(stream, now);
     }
     Ok(answer)
 }
