@@ -16,32 +16,26 @@ type Seen = Arc<Mutex<Vec<Value>>>;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Failure> {
-    let tasks = tokio::task::LocalSet::new();
-    tasks.run_until(serve()).await?;
-    tasks.await;
-    Ok(())
-}
-
-async fn serve() -> Result<(), Failure> {
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     while let Some(line) = lines.next_line().await? {
         let task: Value = serde_json::from_str(&line)?;
-        tokio::task::spawn_local(async move {
-            let said = match play(&task).await {
-                Ok(saw) => json!({"id": task["id"], "saw": saw}),
-                Err(error) => {
-                    let mut said =
-                        json!({"code": error.code(), "status": error.status(), "message": error.to_string()});
-                    if let Some(field) = error.refusal().and_then(|it| it.field.as_deref()) {
-                        said["field"] = json!(field);
-                    }
-                    json!({"id": task["id"], "error": said})
-                }
-            };
-            println!("{said}");
-        });
+        let said = match play(&task).await {
+            Ok(saw) => json!({"id": task["id"], "saw": saw}),
+            Err(error) => json!({"id": task["id"], "error": told(&error)}),
+        };
+        println!("{said}");
     }
     Ok(())
+}
+
+fn told(error: &Error) -> Value {
+    let refusal = error.refusal();
+    json!({
+        "code": Some(error.code()).filter(|code| !code.is_empty()),
+        "status": refusal.map(|it| it.status),
+        "field": refusal.and_then(|it| it.field.clone()),
+        "message": error.to_string(),
+    })
 }
 
 async fn play(task: &Value) -> Result<Vec<Value>, Error> {
@@ -62,40 +56,34 @@ async fn play(task: &Value) -> Result<Vec<Value>, Error> {
     }
     let stream = tailrace.stream(with["path"].as_str().unwrap_or("/"))?;
     match task["do"].as_str().unwrap_or_default() {
-        "append" => append(&stream, &with["events"]).await,
-        "read" => read(&stream, &with["options"]).await,
+        "append" => append(&stream, with).await,
+        "read" => read(&stream, with).await,
         "tail" => tail(&stream, with).await,
         "run" => run(&stream, with).await,
         "state" => {
-            let at = with["options"]["at"].as_u64().or(with["at"].as_u64());
+            let at = with["at"].as_u64();
             let state = if let Some(at) = at { stream.state_at(at).await? } else { stream.state().await? };
-            let mut all = state.other;
-            all.insert("head".into(), json!(state.head));
-            all.insert("generation".into(), json!(state.generation));
-            all.insert("paused".into(), state.paused.unwrap_or_default());
-            all.insert("metadata".into(), json!(state.metadata));
-            all.insert("subscriptions".into(), json!(state.subscriptions));
-            Ok(vec![json!(all)])
+            Ok(vec![json!(state)])
         }
         "children" => {
             let wants = |name: &str| with["options"][name] == true;
             let below = Below { recursive: wants("recursive"), details: wants("details") };
-            stream.children(below).map_ok(|child| json!(child.path)).try_collect().await
+            stream.children(below).map_ok(|child| json!(child)).try_collect().await
         }
         other => Err(Error::Invalid(format!("nobody knows how to {other}"))),
     }
 }
 
-async fn append(stream: &Stream, events: &Value) -> Result<Vec<Value>, Error> {
+async fn append(stream: &Stream, with: &Value) -> Result<Vec<Value>, Error> {
     let read = |value: &Value| {
         serde_json::from_value::<NewEvent>(value.clone()).map_err(|error| Error::Invalid(error.to_string()))
     };
-    match events {
+    match &with["events"] {
         Value::Array(events) => {
             let events = events.iter().map(read).collect::<Result<Vec<NewEvent>, Error>>()?;
             Ok(stream.append_all(events).await?.iter().map(|event| json!(event)).collect())
         }
-        event => Ok(vec![json!(stream.append(read(event)?).await?)]),
+        _ => Ok(vec![json!(stream.append(read(&with["event"])?).await?)]),
     }
 }
 
@@ -107,9 +95,9 @@ fn globs(types: &Value) -> Vec<String> {
     }
 }
 
-async fn read(stream: &Stream, options: &Value) -> Result<Vec<Value>, Error> {
+async fn read(stream: &Stream, with: &Value) -> Result<Vec<Value>, Error> {
     let mut read = stream.read();
-    for (name, value) in options.as_object().into_iter().flatten() {
+    for (name, value) in with["options"].as_object().into_iter().flatten() {
         let text = || value.as_str().unwrap_or_default();
         let number = || value.as_u64().unwrap_or_default();
         read = match name.as_str() {
@@ -121,10 +109,19 @@ async fn read(stream: &Stream, options: &Value) -> Result<Vec<Value>, Error> {
             "since" => read.since(text()),
             "until" => read.until(text()),
             "cause" => read.cause(number()),
+            "payloads" => read,
             other => return Err(Error::Invalid(format!("a read has no {other}"))),
         };
     }
-    read.map_ok(|event| json!([event.offset, event.event_type])).try_collect().await
+    let with_payloads = with["payloads"] == true || with["options"]["payloads"] == true;
+    let told = |event: Event| {
+        if with_payloads {
+            json!([event.offset, event.event_type, event.payload])
+        } else {
+            json!([event.offset, event.event_type])
+        }
+    };
+    read.map_ok(told).try_collect().await
 }
 
 async fn tail(stream: &Stream, with: &Value) -> Result<Vec<Value>, Error> {
@@ -139,15 +136,20 @@ async fn tail(stream: &Stream, with: &Value) -> Result<Vec<Value>, Error> {
     if !options["types"].is_null() {
         tail = tail.types(globs(&options["types"]));
     }
-    let until = usize::try_from(with["until"].as_u64().unwrap_or(1)).unwrap_or(1);
-    let items = tail.items().take(until).map_ok(|item| match item {
+    let until = match with["until"].as_u64() {
+        Some(0) | None => usize::MAX,
+        Some(until) => usize::try_from(until).unwrap_or(usize::MAX),
+    };
+    let items = tail.items().map_ok(|item| match item {
         TailItem::Event(event) => json!(["event", event.offset, event.event_type, event.payload]),
         TailItem::CaughtUp(offset) => json!(["caught-up", offset]),
         TailItem::Ephemeral(event) => json!(["ephemeral", event.event_type]),
         TailItem::Reset => json!(["reset"]),
-        other => json!(format!("{other:?}")),
+        other => json!([format!("{other:?}")]),
     });
-    items.try_collect().await
+    let watched = with["watch"].as_array();
+    let is_watched = |item: &Value| watched.is_none_or(|kinds| kinds.contains(&item[0]));
+    items.try_filter(|item| std::future::ready(is_watched(item))).take(until).try_collect().await
 }
 
 /// The processors that cases name.
@@ -164,7 +166,7 @@ impl Actor {
     fn new(with: &Value, stop: CancellationToken) -> Self {
         Self {
             kind: with["processor"].as_str().unwrap_or("counter").to_owned(),
-            ms: with["ms"].as_u64().or(with["options"]["ms"].as_u64()).unwrap_or(0),
+            ms: with["ms"].as_u64().unwrap_or(0),
             seen: Seen::default(),
             failed: Mutex::default(),
             until: usize::try_from(with["until"].as_u64().unwrap_or(u64::MAX)).unwrap_or(usize::MAX),
@@ -192,26 +194,32 @@ impl Processor for Actor {
     type State = Count;
 
     fn reduce(&self, state: &mut Count, event: &Event) -> Result<(), Failure> {
-        if self.kind == "throws-once" && event.event_type == "bad" {
-            let mut failed = self.failed.lock().map_err(|_| "poisoned")?;
-            if !failed.contains(&event.offset) {
-                failed.push(event.offset);
-                return Err("bad".into());
-            }
-        }
         state.n += 1;
         self.see(json!(["reduced", event.offset]));
         Ok(())
     }
 
     async fn after_append(&self, it: Appended<Count>) -> Result<(), Failure> {
+        let offset = it.event.offset;
+        if self.kind == "throws-once" && it.event.event_type == "bad" {
+            let mut failed = self.failed.lock().map_err(|_| "poisoned")?;
+            if !failed.contains(&offset) {
+                failed.push(offset);
+                self.see(json!(["threw", offset]));
+                return Err("bad event".into());
+            }
+        }
+        self.see(json!(["handled", offset, it.state]));
         if self.kind == "slow" {
-            tokio::time::sleep(Duration::from_millis(self.ms)).await;
+            let wait = tokio::time::sleep(Duration::from_millis(self.ms));
+            if it.signal.run_until_cancelled(wait).await.is_none() {
+                self.see(json!(["aborted", offset]));
+                return Ok(());
+            }
         }
-        if self.kind == "echo" {
-            it.append(("echo", json!({"of": it.event.offset})));
+        if self.kind != "counter" && self.kind != "throws-once" {
+            it.append(("echo", json!({"of": offset})));
         }
-        self.see(json!(["handled", it.event.offset, it.state]));
         Ok(())
     }
 }
@@ -235,7 +243,7 @@ async fn run(stream: &Stream, with: &Value) -> Result<Vec<Value>, Error> {
     let options = &with["options"];
     let stop = CancellationToken::new();
     let actor = Arc::new(Actor::new(with, stop.clone()));
-    let mut run = stream.run(with["slug"].as_str().unwrap_or("s"), Shared(actor.clone())).until(stop);
+    let mut run = stream.run(with["slug"].as_str().unwrap_or("case"), Shared(actor.clone())).until(stop);
     for (name, value) in options.as_object().into_iter().flatten() {
         let text = || value.as_str().unwrap_or_default();
         let number = || value.as_u64().unwrap_or_default();

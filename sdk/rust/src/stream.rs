@@ -4,7 +4,7 @@ use std::fmt;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use reqwest::Method;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tailrace_model::StreamPath;
 
@@ -37,7 +37,7 @@ pub struct Head {
 }
 
 /// What a stream's control events add up to.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct State {
     /// The offset that this holds for.
@@ -56,7 +56,7 @@ pub struct State {
 }
 
 /// A stream below another.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Child {
     /// Its path, from the root.
@@ -79,7 +79,7 @@ pub struct Below {
 }
 
 /// How a subscription stands.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Standing {
     /// `active`, `halted` … as the deployment says.
