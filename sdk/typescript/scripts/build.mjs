@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url";
 
 const here = fileURLToPath(new URL("..", import.meta.url));
 const dist = path.join(here, "dist");
-const stamp = path.join(dist, ".built-from");
+const stamp = path.join(here, "node_modules", ".built-from");
 const lock = path.join(here, "node_modules", ".building");
 
 /** What dist/ is made from. */
@@ -25,7 +25,7 @@ function sources() {
   return hash.digest("hex");
 }
 
-const isBuilt = (hash) => existsSync(stamp) && readFileSync(stamp, "utf8") === hash;
+const isBuilt = (hash) => existsSync(dist) && existsSync(stamp) && readFileSync(stamp, "utf8") === hash;
 
 /** Makes sure that dist/ is there and is what src/ says; returns its place. */
 export async function built() {
@@ -43,10 +43,10 @@ export async function built() {
     const child = spawn(process.execPath, [tsc, "-p", here, "--outDir", next], { stdio: "inherit" });
     const [code] = await once(child, "exit");
     if (code !== 0) throw new Error("the TypeScript SDK does not compile");
-    writeFileSync(path.join(next, path.basename(stamp)), hash);
     // One who reads it meanwhile finds the old or the new, but for a moment.
     rmSync(dist, { recursive: true, force: true });
     renameSync(next, dist);
+    writeFileSync(stamp, hash);
   });
   return dist;
 }

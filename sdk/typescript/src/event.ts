@@ -37,10 +37,13 @@ export type EphemeralEvent<Type extends string = string, Payload = unknown> = Om
   "offset"
 >;
 
-declare const other: unique symbol;
+// A text that TypeScript never takes for one of the names, so that these tell events apart.
+declare enum Other {
+  Type = "…",
+}
 
 /** The type of an event that is none of those you named: any text. */
-export type OtherType = string & { readonly [other]: true };
+export type OtherType = Other.Type;
 
 /** The types of events that Tailrace itself knows. Any of them may be appended to a stream of typed events. */
 export type SystemType =
