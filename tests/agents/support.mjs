@@ -424,7 +424,7 @@ export const wants = (name, args) => ({ name, arguments: typeof args === "string
 /** Hands a request on, and its answer back, cut where it is cut. */
 function forward(to, request, response, body) {
   return new Promise((resolve) => {
-    const { host: _, ...headers } = request.headers;
+    const headers = { ...request.headers, host: new URL(to).host };
     const onward = requestTo(to + request.url, { method: request.method, headers }, (answer) => {
       response.writeHead(answer.statusCode, answer.headers);
       answer.pipe(response);
