@@ -12,7 +12,7 @@ export default [
     languageOptions: { globals: { WebSocketPair: "readonly", IdentityTransformStream: "readonly" } },
   },
   ...typescript.config({
-    files: ["sdk/typescript/**/*.ts"],
+    files: ["sdk/typescript/src/**/*.ts"],
     extends: [typescript.configs.strictTypeChecked],
     languageOptions: { parserOptions: { projectService: true }, globals: globals["shared-node-browser"] },
     rules: {

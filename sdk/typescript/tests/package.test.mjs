@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { before, test } from "node:test";
+import { before, describe, test } from "node:test";
 import { build } from "esbuild";
 import { Miniflare, convertV4MiniflareOptions } from "miniflare";
 import { inProject } from "../../../scripts/setup/paths.mjs";
@@ -25,78 +25,79 @@ test("the package holds the code, its types, their sources and the README, and n
   );
 });
 
-test("the first program of the README has less than ten lines, and counts over a kill", async (t) => {
-  const [{ source }] = programs();
-  assert(source.trimEnd().split("\n").length < 10);
-  const runtime = await aRuntime(t);
-  const stream = new Stream(runtime.url, "/demo");
-  let running = program(t, "first.mjs", source, runtime);
-  await until("it has subscribed", async () => (await subscription(stream))?.target);
-  const counted = async () => (await stream.events()).filter(({ type }) => type === "counted");
+describe("with a runtime", { concurrency: 3 }, () => {
+  test("the first program of the README has less than ten lines, and counts over a kill", async (t) => {
+    const [{ source }] = programs();
+    assert(source.trimEnd().split("\n").length < 10);
+    const runtime = await aRuntime(t);
+    const stream = new Stream(runtime.url, "/demo");
+    const running = program(t, "first.mjs", source, runtime);
+    await until("it has subscribed", async () => (await subscription(stream))?.target);
+    const counted = async () => (await stream.events()).filter(({ type }) => type === "counted");
 
-  const talk = async () => {
-    for (let n = 0; n < 3; n += 1) await stream.append({ type: "message", payload: { n } });
-  };
-  await talk();
-  await until("it counted", async () => (await counted()).length >= 3);
-  running.kill();
-  await running.gone;
-  await talk();
-  running = program(t, "first.mjs", source, runtime);
-  await until("it goes on", async () => (await counted()).length >= 6);
+    const talk = async () => {
+      for (let n = 0; n < 3; n += 1) await stream.append({ type: "message", payload: { n } });
+    };
+    await talk();
+    await until("it counted", async () => (await counted()).length >= 3);
+    running.kill();
+    await Promise.all([running.gone, runtime.killAndRestart()]);
+    await talk();
+    program(t, "first.mjs", source, runtime);
+    await until("it goes on", async () => (await counted()).length >= 6);
 
-  assert.deepEqual(
-    (await counted()).map(({ payload }) => payload.count),
-    [1, 2, 3, 4, 5, 6],
-  );
-});
-
-test("the client's program in the README does what it says", async (t) => {
-  const runtime = await aRuntime(t);
-
-  const running = program(t, "client.mjs", programs()[1].source, runtime);
-
-  const [code] = await running.gone;
-  assert.equal(code, 0);
-  assert.equal(running.said(), "3 one\n4 two\n5 comes next\nstream.created\nmessage\none\ntwo\n");
-});
-
-test("all programs of the README, and the types, hold for the strictest compiler", async () => {
-  const at = path.join(folder, "typed");
-  mkdirSync(at);
-  programs().forEach(({ language, source }, index) => {
-    const name = language === "ts" ? `program-${index}.ts` : `program-${index}.mjs`;
-    writeFileSync(path.join(at, name), source);
+    assert.deepEqual(
+      (await counted()).map(({ payload }) => payload.count),
+      [1, 2, 3, 4, 5, 6],
+    );
   });
-  copyFileSync(path.join(sdk, "tests", "types.ts"), path.join(at, "types.ts"));
-  const compilerOptions = {
-    target: "ES2022",
-    module: "NodeNext",
-    lib: ["ES2022", "DOM", "DOM.Iterable"],
-    types: [],
-    strict: true,
-    exactOptionalPropertyTypes: true,
-    noUncheckedIndexedAccess: true,
-    noEmit: true,
-  };
-  writeFileSync(path.join(at, "tsconfig.json"), JSON.stringify({ compilerOptions, include: ["*.ts"] }));
 
-  await output(process.execPath, [inProject("node_modules", "typescript", "bin", "tsc"), "-p", at], at);
-});
+  test("the client's program in the README does what it says", async (t) => {
+    const runtime = await aRuntime(t);
 
-test("what is not used is not bundled", async () => {
-  const client = await bundled('import { Tailrace } from "tailrace"; console.log(Tailrace)');
-  const all = await bundled('import * as it from "tailrace"; console.log(it)');
+    const running = program(t, "client.mjs", programs()[1].source, runtime);
 
-  assert(!client.includes("webhook-signature"));
-  assert(!client.includes("subscription.configured"));
-  assert(all.includes("webhook-signature"));
-  assert(all.length < 20_000, `${all.length} bytes`);
-});
+    const [code] = await running.gone;
+    assert.equal(code, 0);
+    assert.equal(running.said(), "3 one\n4 two\n5 comes next\nstream.created\nmessage\none\ntwo\n");
+  });
 
-test("in a Worker it appends, reads, follows and takes pushes", async (t) => {
-  const runtime = await aRuntime(t);
-  const script = await bundled(`
+  test("all programs of the README, and the types, hold for the strictest compiler", async () => {
+    const at = path.join(folder, "typed");
+    mkdirSync(at);
+    programs().forEach(({ language, source }, index) => {
+      const name = language === "ts" ? `program-${index}.ts` : `program-${index}.mjs`;
+      writeFileSync(path.join(at, name), source);
+    });
+    copyFileSync(path.join(sdk, "tests", "types.ts"), path.join(at, "types.ts"));
+    const compilerOptions = {
+      target: "ES2022",
+      module: "NodeNext",
+      lib: ["ES2022", "DOM", "DOM.Iterable"],
+      types: [],
+      strict: true,
+      exactOptionalPropertyTypes: true,
+      noUncheckedIndexedAccess: true,
+      noEmit: true,
+    };
+    writeFileSync(path.join(at, "tsconfig.json"), JSON.stringify({ compilerOptions, include: ["*.ts"] }));
+
+    await output(process.execPath, [inProject("node_modules", "typescript", "bin", "tsc"), "-p", at], at);
+  });
+
+  test("what is not used is not bundled", async () => {
+    const client = await bundled('import { Tailrace } from "tailrace"; console.log(Tailrace)');
+    const all = await bundled('import * as it from "tailrace"; console.log(it)');
+
+    assert(!client.includes("webhook-signature"));
+    assert(!client.includes("subscription.configured"));
+    assert(all.includes("webhook-signature"));
+    assert(all.length < 20_000, `${all.length} bytes`);
+  });
+
+  test("in a Worker it appends, reads, follows and takes pushes", async (t) => {
+    const runtime = await aRuntime(t);
+    const script = await bundled(`
     import { Tailrace, handler } from "tailrace";
     const push = handler({ initialState: 0, reduce: (n) => n + 1 }, { secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" });
     export default {
@@ -114,14 +115,15 @@ test("in a Worker it appends, reads, follows and takes pushes", async (t) => {
         return Response.json({ followed, read });
       },
     };`);
-  const modules = [{ type: "ESModule", path: "/it.mjs", contents: script }];
-  const workers = [{ name: "it", modules, modulesRoot: "/", compatibilityDate: "2025-01-01" }];
-  const worker = new Miniflare(convertV4MiniflareOptions({ cf: false, telemetry: { enabled: false }, workers }));
-  t.after(() => worker.dispose());
+    const modules = [{ type: "ESModule", path: "/it.mjs", contents: script }];
+    const workers = [{ name: "it", modules, modulesRoot: "/", compatibilityDate: "2025-01-01" }];
+    const worker = new Miniflare(convertV4MiniflareOptions({ cf: false, telemetry: { enabled: false }, workers }));
+    t.after(() => worker.dispose());
 
-  const answered = await worker.dispatchFetch("http://worker/");
-  assert.deepEqual(await answered.json(), { followed: ["stream.created", "one", "two"], read: ["one"] });
-  assert.equal((await worker.dispatchFetch("http://worker/", { method: "POST", body: "{}" })).status, 401);
+    const answered = await worker.dispatchFetch("http://worker/");
+    assert.deepEqual(await answered.json(), { followed: ["stream.created", "one", "two"], read: ["one"] });
+    assert.equal((await worker.dispatchFetch("http://worker/", { method: "POST", body: "{}" })).status, 401);
+  });
 });
 
 /** A program that uses the package, as one file. */
