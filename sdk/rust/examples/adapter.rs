@@ -102,6 +102,7 @@ async fn read(stream: &Stream, with: &Value) -> Result<Vec<Value>, Error> {
         let number = || value.as_u64().unwrap_or_default();
         read = match name.as_str() {
             "afterOffset" => read.after_offset(number()),
+            "beforeOffset" if value == "end" => read.before_now(),
             "beforeOffset" => read.before_offset(number()),
             "limit" => read.limit(number()),
             "last" => read.last(number()),
@@ -255,7 +256,7 @@ async fn run(stream: &Stream, with: &Value) -> Result<Vec<Value>, Error> {
             "where" => run.only(text()),
             "from" if value == "start" => run.from_start(),
             "from" if value.is_u64() => run.from_offset(number()),
-            "version" => run.version(text()),
+            "version" => run.version(value.as_str().map_or_else(|| value.to_string(), str::to_owned)),
             "batch" => run.batch(number()),
             "grants" => run.grants(globs(value)),
             "leaseSeconds" => run.lease_seconds(number()),

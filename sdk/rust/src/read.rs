@@ -5,12 +5,16 @@ use std::task::{Context, Poll};
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde::Deserialize;
+use tailrace_model::limits;
 
 use crate::client::Call;
 use crate::error::Error;
 use crate::event::Event;
 use crate::platform::BoxedStream;
 use crate::stream::Stream;
+
+/// The most events that are asked for at once.
+const PAGE: u64 = limits::PAGE_EVENTS;
 
 /// What to read. It is a [`Stream`](futures_util::Stream) of events, in order, that ends at the head; nothing is
 /// asked for before it is polled, and a page only when the one before is used up.
@@ -27,7 +31,7 @@ pub(crate) struct Wanted {
     pub after_offset: Option<u64>,
     pub last: Option<u64>,
     pub types: Option<String>,
-    before_offset: Option<u64>,
+    before_offset: Option<String>,
     limit: Option<u64>,
     since: Option<String>,
     until: Option<String>,
@@ -41,8 +45,8 @@ impl Wanted {
         let text = |name, value: &Option<String>| value.clone().map(|value| (name, value));
         [
             number("afterOffset", self.after_offset),
-            number("beforeOffset", self.before_offset),
-            number("limit", self.limit),
+            text("beforeOffset", &self.before_offset),
+            number("limit", self.limit.map(|left| left.min(PAGE))),
             number("last", self.last),
             text("types", &self.types),
             text("since", &self.since),
@@ -73,11 +77,17 @@ impl Read {
 
     /// Only events before this offset.
     pub fn before_offset(mut self, offset: u64) -> Self {
-        self.wanted.before_offset = Some(offset);
+        self.wanted.before_offset = Some(offset.to_string());
         self
     }
 
-    /// So many events in a page, at most 1,000. All pages are read, whatever their size.
+    /// Only events that are there now.
+    pub fn before_now(mut self) -> Self {
+        self.wanted.before_offset = Some("end".to_owned());
+        self
+    }
+
+    /// At most so many events.
     pub fn limit(mut self, events: u64) -> Self {
         self.wanted.limit = Some(events);
         self
@@ -155,8 +165,15 @@ fn events(stream: Stream, wanted: Wanted) -> impl futures_util::Stream<Item = Re
             // The last so many are counted from the end once: what is behind this page all belongs to them.
             wanted.last = None;
             wanted.after_offset = Some(page.after_offset);
-            let events = page.events.into_iter().filter(move |event| event.offset > after).map(Ok);
-            Ok(Some((stream::iter(events), (!page.up_to_date).then_some(wanted))))
+            let mut events = page.events;
+            events.retain(|event| event.offset > after);
+            let mut is_last = page.up_to_date;
+            if let Some(left) = &mut wanted.limit {
+                events.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
+                *left -= events.len() as u64;
+                is_last |= *left == 0;
+            }
+            Ok(Some((stream::iter(events.into_iter().map(Ok)), (!is_last).then_some(wanted))))
         }
     });
     pages.try_flatten()

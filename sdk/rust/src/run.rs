@@ -15,7 +15,7 @@ use web_time::Instant;
 
 use crate::clock;
 use crate::error::Error;
-use crate::event::{Event, NewEvent};
+use crate::event::{Cause, Event, NewEvent};
 use crate::lease::{self, Lease, Settle, is_lost};
 use crate::platform::{Boxed, MaybeSend, MaybeSync, Told};
 use crate::processor::{Appended, Failure, Processor, state_of};
@@ -254,9 +254,13 @@ impl<P: Processor> Run<P> {
                 return self.fail(lease, event.offset, failure).await;
             }
         }
+        let last = events.last().map_or(0, |event| event.offset);
         match json_of(&state) {
-            Ok(state) => self.settle(lease, Settle { state: Some(&state), ..Settle::default() }).await,
-            Err(failure) => self.fail(lease, lease_end(&events), failure).await,
+            Ok(state) => {
+                let said = Settle { up_to: Some(last), state: Some(&state), ..Settle::default() };
+                self.settle(lease, said).await
+            }
+            Err(failure) => self.fail(lease, last, failure).await,
         }
     }
 
@@ -351,9 +355,12 @@ impl<P: Processor> Run<P> {
         // The same failure is said once, however often the event is tried.
         let hash: String =
             Sha256::digest(&message).iter().take(8).flat_map(|byte| [byte >> 4, byte & 15]).map(hex).collect();
-        let event = NewEvent::new("error.occurred")
-            .payload(json!({"message": message, "subscription": slug, "offset": offset}))
-            .key(format!("{slug}:{offset}:{hash}"));
+        let event = NewEvent {
+            cause: Some(Cause { offset, ..Cause::default() }),
+            ..NewEvent::new("error.occurred")
+                .payload(json!({"message": message, "subscription": slug, "offset": offset}))
+                .key(format!("{slug}:{offset}:{hash}"))
+        };
         let stream = self.stream.join(&lease.stream_path)?;
         if let Err(error) = stream.append(event).await {
             // A paused stream, for example, takes no such event. The attempt has failed all the same.
@@ -375,10 +382,6 @@ impl<P: Processor> Run<P> {
 
 fn json_of(state: &impl serde::Serialize) -> Result<Value, Failure> {
     serde_json::to_value(state).map_err(|error| format!("the state cannot be JSON: {error}").into())
-}
-
-fn lease_end(events: &[Event]) -> u64 {
-    events.last().map_or(0, |event| event.offset)
 }
 
 fn hex(digit: u8) -> char {
