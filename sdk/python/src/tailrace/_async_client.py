@@ -13,7 +13,7 @@ import httpx
 
 from . import _calls as calls
 from ._calls import Answer, Call, Head, Steps, Wait, options, target
-from ._client import UNLIMITED, Types, timeouts
+from ._client import UNLIMITED, Types, timeouts, tls
 from ._error import TailraceError
 from ._event import Event, EventLike
 from ._tail import SILENCE, Broken, CaughtUp, Follower, Happened
@@ -38,7 +38,7 @@ class AsyncTailrace:
         self.url = url.rstrip("/")
         self.retry_for = retry_for
         headers = {"authorization": f"Bearer {token}"} if token else {}
-        self._http = httpx.AsyncClient(headers=headers, limits=UNLIMITED, transport=transport)
+        self._http = httpx.AsyncClient(headers=headers, verify=tls(), limits=UNLIMITED, transport=transport)
 
     def stream(self, path: str) -> AsyncStream:
         """The stream at a path like `/support/anna`. Nothing is asked yet, and it need not be there."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import socket
+import ssl
 import threading
 import time
 from collections import deque
@@ -33,6 +35,12 @@ def timeouts(patience: float) -> httpx.Timeout:
 UNLIMITED = httpx.Limits(max_connections=None, max_keepalive_connections=20)
 
 
+@functools.cache
+def tls() -> ssl.SSLContext:
+    """How servers prove who they are. Made once, for that takes longer than a call."""
+    return httpx.create_ssl_context()
+
+
 class Tailrace:
     """A server. Use it as a context manager, or `close` it.
 
@@ -53,7 +61,7 @@ class Tailrace:
         self._token = token
         self._transport = transport
         headers = {"authorization": f"Bearer {token}"} if token else {}
-        self._http = httpx.Client(headers=headers, limits=UNLIMITED, transport=transport)
+        self._http = httpx.Client(headers=headers, verify=tls(), limits=UNLIMITED, transport=transport)
 
     def stream(self, path: str) -> Stream:
         """The stream at a path like `/support/anna`. Nothing is asked yet, and it need not be there."""

@@ -18,8 +18,8 @@ class TailraceError(Exception):
     status: int
     """The HTTP status; 0 when no answer came."""
     code: str
-    """Which problem it is: `stream_paused`, `offset_mismatch` …; `unreachable` when no answer came, `http_<status>` when
-    the answer is not one of Tailrace."""
+    """Which problem it is: `stream_paused`, `offset_mismatch` …; `unreachable` when no answer came, `http_<status>`
+    when the answer is not one of Tailrace."""
     title: str
     """The problem, the same for every occurrence."""
     detail: str
