@@ -176,7 +176,11 @@ fn happen(rig: &mut Rig, it: &Happens) {
         Happens::Resumed => {
             rig.add("stream.resumed", &json!({}));
         }
-        Happens::Seen(all) => rig.seen = (!all).then_some(2),
+        Happens::Seen(all) => {
+            rig.seen = (!all).then_some(2);
+            // The stream has those look again who wait for others.
+            rig.wake = rig.wake.map(|wake| if *all { rig.now } else { wake });
+        }
     }
 }
 
@@ -327,11 +331,14 @@ fn check_rest(rig: &Rig) {
 }
 
 /// A state but for what differs when it is folded later: when the model is looked after, since when others are waited for,
-/// and which of the ends of its calls the next turn names as its cause.
+/// which of the ends of its calls the next turn names as its cause, and what is left of a call that has ended.
 fn comparable(state: &State) -> State {
     let mut state = state.clone();
     state.held_since = None;
     state.chain.offset = 0;
+    for call in state.calls.iter_mut().filter(|call| call.stage == Stage::Ended) {
+        (call.child, call.until) = (None, 0);
+    }
     if let Phase::Asking { check_at, .. } = &mut state.phase {
         *check_at = 0;
     }

@@ -240,15 +240,68 @@ fn an_agent_that_waits_for_another_subscription_is_told_how_far_that_is_and_look
     let leased = d.pushed();
     let hosted = leased.hosted.clone().unwrap();
     assert_eq!(hosted.seen, Some(3), "it has not seen the input at 4");
-    settle(&mut d, &leased, &json!({}), Some(START + 5 * SECOND));
+    hold(&mut d, &leased);
     let held = d.lease(S, "guard");
     d.now += SECOND;
     d.push(S);
     assert!(d.in_flight.is_empty(), "it is still at it");
+    d.evict(S);
     d.done(S, &held);
     d.push(S);
     let leased = d.pushed();
-    assert_eq!((offsets(&leased), leased.hosted.unwrap().seen), (vec![], None), "all have seen it");
+    assert_eq!((offsets(&leased), leased.hosted.clone().unwrap().seen), (vec![], None), "all have seen it");
+    // One that only waits for its time is not asked before.
+    settle(&mut d, &leased, &json!({}), Some(d_in(&leased, 60)));
+    control(&mut d, S, "note", &json!({}));
+    let other = d.lease(S, "guard");
+    d.done(S, &other);
+    d.push(S);
+    assert!(d.in_flight.is_empty());
+}
+
+/// A time so many seconds behind a lease's end.
+fn d_in(leased: &Leased, seconds: Millis) -> Millis {
+    leased.expires + seconds * SECOND
+}
+
+/// The agent waits for others, five seconds at most.
+fn hold(d: &mut Deployment, leased: &Leased) {
+    let said = settling::Said {
+        lease: leased.lease.clone(),
+        state: Some("{}".to_owned()),
+        wake: Some(d.now + 5 * SECOND),
+        held: true,
+        ..settling::Said::default()
+    };
+    assert_eq!(d.tell_settled(S, &said).unwrap().status, 200);
+}
+
+#[test]
+fn an_agent_looks_again_at_once_when_the_others_were_done_while_it_decided() {
+    let mut d = with_agent(&json!({"waitFor": ["guard"]}));
+    control(&mut d, S, "subscription.configured", &json!({"slug": "guard", "target": {"pull": true}}));
+    let leased = d.pushed();
+    settle(&mut d, &leased, &json!({}), None);
+    input(&mut d);
+    let leased = d.pushed();
+    let guard = d.lease(S, "guard");
+    d.done(S, &guard);
+    hold(&mut d, &leased);
+    d.push(S);
+    assert_eq!(d.pushed().hosted.unwrap().seen, None);
+}
+
+#[test]
+fn an_agent_goes_on_without_the_others_when_these_take_too_long() {
+    let mut d = with_agent(&json!({"waitFor": ["guard"]}));
+    control(&mut d, S, "subscription.configured", &json!({"slug": "guard", "target": {"pull": true}}));
+    let leased = d.pushed();
+    settle(&mut d, &leased, &json!({}), None);
+    input(&mut d);
+    let leased = d.pushed();
+    hold(&mut d, &leased);
+    d.wait_for_push(S);
+    assert_eq!((d.now, d.pushed().hosted.unwrap().seen), (START + 5 * SECOND, Some(3)));
 }
 
 #[test]
