@@ -22,6 +22,7 @@ const faultInjection = () => /^fault-injection\s*=/m.test(readFileSync(inProject
  *   TAILRACE_BUILD          the build to test
  *   TAILRACE_TEST_BUILD     the build with the feature fault-injection, if the project has it
  *   TAILRACE_TEST_CHROMIUM  a browser, if tests want one
+ *   TAILRACE_PYTHON         a Python with the packages of tests/python, if tests want one
  */
 function environment(base) {
   return {
@@ -44,6 +45,7 @@ const jsTests = () =>
   files(
     "tests/agents/**/*.test.mjs",
     "tests/clients/**/*.test.mjs",
+    "tests/examples/**/*.test.mjs",
     "tests/hooks/**/*.test.mjs",
     "tests/javascript/**/*.test.mjs",
     "tests/runtime/**/*.test.mjs",
@@ -93,6 +95,10 @@ export const suites = [
       const found = jsTests();
       if (found.some((file) => readFileSync(inProject(file), "utf8").includes("playwright"))) {
         env.TAILRACE_TEST_CHROMIUM = await ensureChromium();
+      }
+      // Once, before they all want it.
+      if (found.some((file) => /^(tests\/examples|sdk\/behaviour)\//.test(file))) {
+        env.TAILRACE_PYTHON = `${await ensurePython(inProject("tests/python/requirements.txt"))}/python`;
       }
       return inRoot(process.execPath, ["--test", ...found], env);
     },
