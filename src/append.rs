@@ -59,7 +59,7 @@ pub fn prepare(
     body: &[u8],
 ) -> Result<Prepared, Problem> {
     wish.check(caller, path)?;
-    let writer = Writer { by: caller.by.as_deref(), import: wish.import, deployment };
+    let writer = Writer { by: caller.by.as_deref(), import: wish.import, from: None, deployment };
     match understand(body, writer)? {
         Content::One(event) => prepare_events(wish, caller, path, vec![event], false),
         Content::Batch(events) => prepare_events(wish, caller, path, events, true),

@@ -28,6 +28,7 @@ pub struct Script {
     leased: Leased,
     code: Box<Javascript>,
     timeout_ms: u64,
+    types: Vec<String>,
     sent: Vec<String>,
 }
 
@@ -65,12 +66,18 @@ impl Script {
         self.code.source.clone()
     }
 
-    /// The events' lines. What the code said itself is not among them: else it would answer itself without end.
+    /// The events' lines. What hosted code said is not among them, unless its types name it: else it would be answered
+    /// without end.
     #[must_use]
     #[wasm_bindgen(getter)]
     pub fn events(&self) -> Vec<JsString> {
         let by = writer_of(&self.leased.lease);
-        self.leased.events.iter().filter(|line| !is_own(line, &by)).map(|line| JsString::from(line.as_str())).collect()
+        self.leased
+            .events
+            .iter()
+            .filter(|line| !is_said(line, &by, &self.types))
+            .map(|line| JsString::from(line.as_str()))
+            .collect()
     }
 
     /// The state as JSON.
@@ -159,7 +166,8 @@ impl Script {
         let config = leased.hosted.as_ref().map(|hosted| &hosted.config).ok_or("not hosted code")?;
         let Target::Javascript { javascript } = &config.target else { return Err("not hosted code".to_owned()) };
         let (code, timeout_ms) = (javascript.clone(), config.timeout_ms);
-        Ok(Self { leased: Leased { hosted: None, ..leased }, code, timeout_ms, sent: Vec::new() })
+        let types = config.types.clone().unwrap_or_default();
+        Ok(Self { leased: Leased { hosted: None, ..leased }, code, timeout_ms, types, sent: Vec::new() })
     }
 
     fn filled(
@@ -199,7 +207,7 @@ impl Script {
             return Said { lease: self.leased.lease.clone(), failed: Some(failed), append: logs, ..Said::default() };
         }
         let by = writer_of(&self.leased.lease);
-        let writer = Writer { by: Some(&by), import: false, deployment: here };
+        let writer = Writer { by: Some(&by), import: false, from: None, deployment: here };
         let path = StreamPath::from_decoded(&self.leased.stream_path).unwrap_or_else(|_| StreamPath::root());
         match Settle::parse(answer, &path, writer, true) {
             Ok(settle) => {
@@ -223,23 +231,26 @@ impl Script {
     }
 }
 
-/// Whether the code itself said so: by its console, or by what it threw.
-fn is_own(line: &str, by: &str) -> bool {
+/// Whether hosted code said so, by its console or by what it threw: the code itself, or another whom it does not listen to.
+fn is_said(line: &str, by: &str, types: &[String]) -> bool {
     #[derive(Deserialize)]
-    struct Metadata<'a> {
-        #[serde(borrow)]
-        tailrace: System<'a>,
+    struct Metadata {
+        tailrace: System,
     }
     #[derive(Deserialize)]
-    struct System<'a> {
-        #[serde(borrow)]
-        by: std::borrow::Cow<'a, str>,
+    struct System {
+        by: String,
     }
     if !line.contains("\"javascript.logged\"") && !line.contains("\"error.occurred\"") {
         return false;
     }
     let Ok(event) = StoredEvent::parse(line) else { return false };
-    let is_said = matches!(event.event_type.as_ref(), "javascript.logged" | "error.occurred");
     let metadata = event.metadata.and_then(|raw| serde_json::from_str::<Metadata>(raw.get()).ok());
-    is_said && metadata.is_some_and(|metadata| metadata.tailrace.by == by)
+    let writer = metadata.map(|metadata| metadata.tailrace.by).unwrap_or_default();
+    let is_said = match event.event_type.as_ref() {
+        "javascript.logged" => true,
+        "error.occurred" => writer.starts_with("subscription:"),
+        _ => false,
+    };
+    is_said && (writer == by || !types.iter().any(|named| *named == event.event_type))
 }

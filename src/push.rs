@@ -69,7 +69,10 @@ impl Delivery {
     #[must_use]
     #[wasm_bindgen(js_name = refuseCall)]
     pub fn refuse_call(&self, now: f64, next: bool) -> Option<String> {
-        Some(to_text(&Said { next, ..Call::of(&self.leased)?.refusal(now)? }))
+        self.leased.push.as_ref()?.tool.as_ref()?;
+        // What names no call is none.
+        let said = Call::of(&self.leased).map_or_else(|| Some(call::passed(&self.leased)), |call| call.refusal(now))?;
+        Some(to_text(&Said { next, ..said }))
     }
 
     /// True when no event matches the condition.
@@ -188,6 +191,13 @@ impl Delivery {
             failed.error = self.without_secrets(&failed.error);
         }
         said.refused = said.refused.map(|reason| self.without_secrets(&reason));
+        if let Some(call) = &call
+            && let Ok(here) = StreamPath::from_decoded(&self.leased.stream_path)
+            && !said.append.iter().all(|answered| call::may_append(answered, &here))
+        {
+            said =
+                call.failed("forbidden: a tool's answer appends to its own stream and below, and no event of an agent");
+        }
         // Other calls of the tool go on.
         if let (Some(call), Some(reason)) = (&call, &said.refused) {
             said = Said { status: Some(status), ms: Some(ms), next, ..call.failed(reason) };
@@ -252,7 +262,7 @@ impl Delivery {
         // What an error says is kept: without the secrets that it may repeat.
         let redacted = self.without_secrets(text);
         let text = if redacted.contains("\"error\"") { redacted.as_str() } else { text };
-        match Settle::parse(text, &path, Writer { by: Some(&by), import: false, deployment: here }, false) {
+        match Settle::parse(text, &path, Writer { by: Some(&by), import: false, from: None, deployment: here }, false) {
             // There is nobody to whom the rest could be left.
             Ok(settle) if settle.up_to.is_some_and(|up_to| up_to < self.leased.first || up_to > self.leased.last) => {
                 refused("the answer can never be accepted: upTo is not one of the delivered events".to_owned())

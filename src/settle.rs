@@ -39,7 +39,7 @@ pub async fn settle(
         .map_err(|_| Problem::InvalidSettle { field: "body".to_owned(), detail: "not UTF-8".to_owned() })?;
     let lease = lease_of(text)?;
     let by = writer_of(&lease);
-    match Settle::parse(text, path, Writer { by: Some(&by), import: false, deployment: &here }, true) {
+    match Settle::parse(text, path, Writer { by: Some(&by), import: false, from: None, deployment: &here }, true) {
         Ok(settle) => {
             // A token is for a path and all below, whatever the subscription may append to.
             for answered in &settle.append {

@@ -1,6 +1,7 @@
 //! The events that an agent appends, as a settle carries them.
 
 use serde_json::{Value, json};
+use tailrace_model::StreamPath;
 use tailrace_model::line::Fragment;
 use tailrace_model::settle::Answered;
 
@@ -12,17 +13,26 @@ pub const HARNESS: &str = concat!("tailrace/", env!("CARGO_PKG_VERSION"));
 /// An event of the agent `slug` for its own stream. Nothing if it nests too deep to be one.
 #[must_use]
 pub fn event(slug: &str, event_type: &str, payload: &Value, cause: u64) -> Option<Answered> {
-    answered(slug, event_type, payload, cause, None)
+    let system = json!({"by": by(slug)});
+    answered(event_type, payload, cause, &system)
 }
 
 /// `tool.requested` for a call that the event at `approved` allows. Only the system can say so.
 pub(crate) fn approved_event(slug: &str, payload: &Value, approved: u64) -> Option<Answered> {
-    answered(slug, "tool.requested", payload, approved, Some(approved))
+    let system = json!({"by": by(slug), "approved": approved});
+    answered("tool.requested", payload, approved, &system)
 }
 
-/// The same for another stream.
-pub(crate) fn to_stream(slug: &str, to: &str, event_type: &str, payload: &Value, cause: u64) -> Option<Answered> {
-    event(slug, event_type, payload, cause).map(|answered| Answered { to: Some(to.to_owned()), ..answered })
+/// An event of the agent `slug` in the stream `from` for another stream.
+pub(crate) fn to_stream(
+    (slug, from): (&str, &StreamPath),
+    to: &str,
+    event_type: &str,
+    payload: &Value,
+    cause: u64,
+) -> Option<Answered> {
+    let system = json!({"by": by(slug), "from": from.as_str()});
+    answered(event_type, payload, cause, &system).map(|answered| Answered { to: Some(to.to_owned()), ..answered })
 }
 
 /// `agent.turn-started`, once the request is made.
@@ -39,11 +49,11 @@ pub fn turn_started(slug: &str, start: &Start, sha256: &str) -> Option<Answered>
     event(slug, "agent.turn-started", &payload, start.cause).map(|answered| Answered { is_turn: true, ..answered })
 }
 
-fn answered(slug: &str, event_type: &str, payload: &Value, cause: u64, approved: Option<u64>) -> Option<Answered> {
-    let mut system = json!({"by": format!("subscription:{slug}")});
-    if let (Some(approved), Some(system)) = (approved, system.as_object_mut()) {
-        system.insert("approved".to_owned(), json!(approved));
-    }
+fn by(slug: &str) -> String {
+    format!("subscription:{slug}")
+}
+
+fn answered(event_type: &str, payload: &Value, cause: u64, system: &Value) -> Option<Answered> {
     let payload = payload.to_string();
     let fragment =
         Fragment { event_type, payload: &payload, metadata: None, system: Some(system.to_string()), key: None };

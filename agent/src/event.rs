@@ -90,6 +90,8 @@ pub enum Fact {
     Ended {
         /// The call.
         call_id: String,
+        /// The stream that says so, if that is another one.
+        from: Option<String>,
     },
     /// `stream.child-deleted`.
     ChildDeleted {
@@ -150,11 +152,16 @@ impl Event {
     pub fn read(event: &StoredEvent, slug: &str) -> Self {
         let payload = Payload::of(event);
         // What speaks for the agent counts only from itself: anybody may append events of its types.
-        let is_own = System::of(event).is_of(slug) && payload.text("agent").as_deref() == Some(slug);
+        let system = System::of(event);
+        let is_own = system.is_of(slug) && payload.text("agent").as_deref() == Some(slug);
         let request = |name| payload.text(name);
         let fact = match event.event_type.as_ref() {
-            "agent.input-added" if payload.is_for("to", slug) => {
-                Some(Fact::Input { reply_to: payload.read("replyTo") })
+            // History from elsewhere was answered there.
+            "agent.input-added" if payload.is_for("to", slug) && !system.is_imported() => {
+                let reply_to = payload.read("replyTo");
+                // Only where it came from: nobody has others written to in the system's name.
+                let is_from = |to: &ReplyTo| system.from.as_ref() == Some(&to.stream_path);
+                Some(Fact::Input { reply_to: reply_to.filter(is_from) })
             }
             "agent.interrupt-requested" if payload.is_for("agent", slug) => Some(Fact::InterruptRequested),
             "agent.turn-started" if is_own => started(&payload),
@@ -173,7 +180,7 @@ impl Event {
             "tool.started" => request("callId")
                 .map(|call_id| Fact::Started { call_id, stream_path: payload.text("streamPath").filter(|_| is_own) }),
             "tool.completed" | "tool.failed" | "tool.denied" => {
-                request("callId").map(|call_id| Fact::Ended { call_id })
+                request("callId").map(|call_id| Fact::Ended { call_id, from: system.from.clone() })
             }
             "tool.requested" if is_own => requested(&payload),
             "stream.child-deleted" => request("path").map(|path| Fact::ChildDeleted { path }),
@@ -202,4 +209,11 @@ fn started(payload: &Payload) -> Option<Fact> {
 fn requested(payload: &Payload) -> Option<Fact> {
     let arguments = payload.raw("arguments").map_or("{}", RawValue::get).to_owned();
     Some(Fact::Requested { call_id: payload.text("callId")?, name: payload.text("name")?, arguments })
+}
+
+/// True for an event that the agent `slug` itself wrote, here or where it was imported from.
+#[must_use]
+pub fn is_own(event: &StoredEvent, slug: &str) -> bool {
+    let system = System::of(event);
+    system.is_of(slug) || system.is_imported()
 }

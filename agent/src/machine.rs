@@ -132,7 +132,7 @@ const DEBOUNCES: u64 = 10;
 const INPUTS: usize = 1_000;
 
 /// Replies that are owed at once.
-const OWED: usize = 100;
+const OWED: usize = 32;
 
 /// How long after all attempts must have ended it is made sure that the model is still being called.
 const CHECK_MS: Millis = 60_000;
@@ -224,7 +224,14 @@ impl Machine<'_> {
             Fact::InterruptRequested => self.interrupt(event.offset),
             Fact::Approved { call_id } => self.approved(event, call_id),
             Fact::Requested { call_id, name, arguments } => self.run(event, call_id, name, arguments),
-            Fact::Ended { call_id } => self.ended(call_id, Link { offset: event.offset, turns: event.turns }),
+            Fact::Ended { call_id, from } => {
+                let link = Link { offset: event.offset, turns: event.turns };
+                let call = self.state.unseen(call_id);
+                // What a sub-agent does, no other stream ends.
+                if call.is_some_and(|call| from.is_none() || call.child.is_none() || call.child == *from) {
+                    self.ended(call_id, link);
+                }
+            }
             Fact::Started { call_id, stream_path } => {
                 if let (Some(call), Some(path)) = (self.state.open(call_id), stream_path) {
                     call.child = Some(path.clone());
@@ -259,7 +266,12 @@ impl Machine<'_> {
         let Ok(path) = StreamPath::from_decoded(&reply_to.stream_path) else { return };
         let reply_to = ReplyTo { stream_path: path.to_string(), call_id: reply_to.call_id.clone() };
         let is_above = self.setting.path.is_at_or_below(&path) && path != *self.setting.path;
-        if is_above && self.state.owed.len() < OWED && !self.state.owed.iter().any(|owed| owed.to == reply_to) {
+        let is_short = reply_to.call_id.len() <= limits::KEY_CHARS;
+        if is_above
+            && is_short
+            && self.state.owed.len() < OWED
+            && !self.state.owed.iter().any(|owed| owed.to == reply_to)
+        {
             self.state.owed.push(Owed { input, to: reply_to });
         }
     }
@@ -463,10 +475,12 @@ impl Machine<'_> {
 
     fn end_what_took_too_long(&mut self) {
         let now = self.setting.now;
-        let is_late = |call: &&Call| !matches!(call.stage, Stage::Ending | Stage::Ended) && call.until <= now;
-        let late: Vec<Call> = self.state.calls.iter().filter(is_late).cloned().collect();
-        for Call { call_id, stage, output, .. } in late {
-            if stage == Stage::Approval {
+        let late = self.state.calls.iter().filter(|call| ends_at(call).is_some_and(|at| at <= now));
+        for Call { call_id, stage, output, .. } in late.cloned().collect::<Vec<Call>>() {
+            if stage == Stage::Ending {
+                // Its end never came back: whatever that was, the agent goes on.
+                self.ended(&call_id, Link::default());
+            } else if stage == Stage::Approval {
                 self.append((
                     "tool.denied",
                     json!({"callId": call_id, "reason": "nobody approved it in time"}),
@@ -546,7 +560,13 @@ impl Machine<'_> {
         self.state.owed = owed;
         for Owed { to: owed, .. } in Vec::<Owed>::into_iter(paid).filter(|_| !self.replay) {
             let payload = self.signed(json!({"callId": owed.call_id, field: value}));
-            self.decision.append.extend(to_stream(self.setting.slug, &owed.stream_path, event_type, &payload, cause));
+            self.decision.append.extend(to_stream(
+                (self.setting.slug, self.setting.path),
+                &owed.stream_path,
+                event_type,
+                &payload,
+                cause,
+            ));
         }
     }
 
@@ -620,8 +640,7 @@ impl Machine<'_> {
     /// When it is to be asked again.
     fn wake(&self) -> Option<Millis> {
         let now = self.setting.now;
-        let is_open = |call: &&Call| !matches!(call.stage, Stage::Ending | Stage::Ended);
-        let calls = self.state.calls.iter().filter(is_open).map(|call| call.until);
+        let calls = self.state.calls.iter().filter_map(ends_at);
         let check = match &self.state.phase {
             Phase::Asking { check_at, .. } => Some(*check_at),
             _ => None,
@@ -631,6 +650,15 @@ impl Machine<'_> {
             (due, _) => due,
         };
         calls.chain(check).chain(turn).min().map(|at| at.max(now))
+    }
+}
+
+/// When a call is ended, if nothing else does it before.
+fn ends_at(call: &Call) -> Option<Millis> {
+    match call.stage {
+        Stage::Approval | Stage::Running => Some(call.until),
+        Stage::Ending => Some(call.until + CHECK_MS),
+        Stage::Ended => None,
     }
 }
 

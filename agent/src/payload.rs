@@ -42,6 +42,8 @@ impl<'a> Payload<'a> {
 pub(crate) struct System {
     /// Who wrote it.
     pub by: Option<String>,
+    /// The stream that it comes from, if that is another one.
+    pub from: Option<String>,
     /// It is history from elsewhere.
     origin: Option<serde::de::IgnoredAny>,
 }
@@ -59,7 +61,8 @@ impl System {
 
     /// True for what the agent, or its Runner, wrote.
     pub fn is_of(&self, slug: &str) -> bool {
-        self.by.as_deref().and_then(|by| by.strip_prefix("subscription:")) == Some(slug)
+        // In another stream there may be a subscription of the same name.
+        self.from.is_none() && self.by.as_deref().and_then(|by| by.strip_prefix("subscription:")) == Some(slug)
     }
 
     pub fn is_imported(&self) -> bool {

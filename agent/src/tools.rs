@@ -244,7 +244,7 @@ fn append_event(setting: &Setting, cause: u64, arguments: &str) -> Result<Ran, S
     // A model that leaves something out writes null.
     given.retain(|_, value| !value.is_null());
     let by = format!("subscription:{}", setting.slug);
-    let writer = Writer { by: Some(&by), import: false, deployment: setting.deployment };
+    let writer = Writer { by: Some(&by), import: false, from: None, deployment: setting.deployment };
     let answered =
         settle::answered(&Value::Object(given).to_string(), setting.path, writer).map_err(|problem| told(&problem))?;
     may_append(setting, &answered.event_type)?;
@@ -369,7 +369,9 @@ fn spawn(setting: &Setting, cause: u64, call_id: &str, arguments: &str) -> Resul
     });
     let to = child.as_str();
     let append = [("subscription.configured", configured), ("agent.input-added", input)];
-    let append = append.iter().map(|(kind, payload)| to_stream(setting.slug, to, kind, payload, cause).ok_or(TOO_DEEP));
+    let append = append
+        .iter()
+        .map(|(kind, payload)| to_stream((setting.slug, setting.path), to, kind, payload, cause).ok_or(TOO_DEEP));
     let append = append.collect::<Result<_, _>>()?;
     Ok(Ran::Spawned { append, child: to.to_owned() })
 }

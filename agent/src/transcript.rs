@@ -11,7 +11,7 @@ use tailrace_model::line::StoredEvent;
 
 use crate::api::{self, Request};
 use crate::conversation::{self, Call, Content, Conversation, Message, Part, Role};
-use crate::event::{Arguments, Wanted};
+use crate::event::{Arguments, Wanted, is_own};
 use crate::payload::{Payload, System};
 use crate::tools;
 
@@ -87,10 +87,7 @@ impl Transcript {
     }
 
     fn take_of_agent(&mut self, kind: &str, event: &StoredEvent, payload: &Payload) {
-        let is_own = payload.text("agent").as_deref() == Some(self.slug.as_str()) && {
-            let system = System::of(event);
-            system.is_of(&self.slug) || system.is_imported()
-        };
+        let is_own = payload.text("agent").as_deref() == Some(self.slug.as_str()) && is_own(event, &self.slug);
         let content = || content_of(payload.raw("content"), event.payload.get());
         match kind {
             "agent.input-added" if payload.is_for("to", &self.slug) => {

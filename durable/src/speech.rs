@@ -13,7 +13,7 @@ use tailrace_model::{Problem, json as text};
 
 use crate::commit::{Committed, Entry, Kind, commit};
 use crate::sql::Sql;
-use crate::stream::{Moment, Stream};
+use crate::stream::{Life, Moment, Stream};
 use crate::wire::Frame;
 use crate::{Failure, keys};
 
@@ -94,16 +94,21 @@ pub enum Standing {
 pub fn standing<S: Sql>(stream: &Stream<S>, delta: &Delta) -> Result<Standing, Failure> {
     expect_life(stream, &delta.generation)?;
     let end = keys::system(&end_key(&delta.request_id));
-    let state = &stream.life()?.state;
+    let life = stream.life()?;
     Ok(if !keys::find(&stream.sql, &[&end])?.is_empty() {
         Standing::Ended
-    } else if !state.subscriptions.contains_key(&delta.slug) {
+    } else if !is_wanted(life, delta) {
         Standing::Unwanted
-    } else if state.paused.is_some() {
+    } else if life.state.paused.is_some() {
         Standing::Paused
     } else {
         Standing::Wanted
     })
+}
+
+/// Whether it is the same agent that asked: one that was removed and configured anew is another.
+fn is_wanted(life: &Life, delta: &Delta) -> bool {
+    life.deliveries.get(&delta.slug).is_some_and(|delivery| delivery.progress.since < delta.started)
 }
 
 /// Under this name the end of a request lands once.
@@ -119,10 +124,12 @@ pub fn end_key(request_id: &str) -> String {
 /// [`Problem::StreamNotFound`] when the stream it is for does not live any more.
 pub fn say<S: Sql>(stream: &mut Stream<S>, now: Moment, delta: &Delta) -> Result<(Option<u64>, Vec<Frame>), Failure> {
     expect_life(stream, &delta.generation)?;
-    let Some(life) = stream.life.as_mut() else { return Ok((None, Vec::new())) };
-    if !life.state.subscriptions.contains_key(&delta.slug) {
+    let is_new = stream.life.as_ref().is_none_or(|life| !life.speeches.contains_key(&delta.request_id));
+    // One that comes after the end would never be forgotten.
+    if is_new && !keys::find(&stream.sql, &[&keys::system(&end_key(&delta.request_id))])?.is_empty() {
         return Ok((None, Vec::new()));
     }
+    let Some(life) = stream.life.as_mut().filter(|life| is_wanted(life, delta)) else { return Ok((None, Vec::new())) };
     let speech = life.speeches.entry(delta.request_id.clone()).or_default();
     if speech.attempt != delta.attempt || delta.at == 0 {
         *speech = Speech { agent: delta.slug.clone(), attempt: delta.attempt, text: Some(String::new()), chars: 0 };

@@ -37,6 +37,8 @@ pub struct NewEvent {
 pub struct Writer<'a> {
     /// The name that goes to `metadata.tailrace.by`.
     pub by: Option<&'a str>,
+    /// The stream that it comes from, if that is another one: it goes to `metadata.tailrace.from`.
+    pub from: Option<&'a str>,
     /// Events are history from elsewhere, as read there.
     pub import: bool,
     /// The deployment that control events are checked against.
@@ -45,7 +47,7 @@ pub struct Writer<'a> {
 
 impl Default for Writer<'_> {
     fn default() -> Self {
-        Self { by: None, import: false, deployment: &Nowhere }
+        Self { by: None, from: None, import: false, deployment: &Nowhere }
     }
 }
 
@@ -154,7 +156,7 @@ impl Envelope<'_> {
             event_type: &stored_type,
             payload,
             metadata: metadata.as_deref(),
-            system: system_metadata(writer.by, origin.as_deref()),
+            system: system_metadata(writer.by, writer.from, origin.as_deref()),
             key: key.as_deref(),
         };
         Ok(NewEvent {
@@ -261,10 +263,11 @@ fn foreign(field: &str, detail: &str) -> Rejected {
 }
 
 /// What the system says about an event: `{"by":…,"origin":…}`; `None` when there is nothing to say.
-fn system_metadata(by: Option<&str>, origin: Option<&str>) -> Option<String> {
+fn system_metadata(by: Option<&str>, from: Option<&str>, origin: Option<&str>) -> Option<String> {
     let by = by.map(|by| format!("\"by\":{}", json::quoted(by)));
+    let from = from.map(|from| format!("\"from\":{}", json::quoted(from)));
     let origin = origin.map(|origin| format!("\"origin\":{origin}"));
-    let members: Vec<String> = [by, origin].into_iter().flatten().collect();
+    let members: Vec<String> = [by, from, origin].into_iter().flatten().collect();
     (!members.is_empty()).then(|| format!("{{{}}}", members.join(",")))
 }
 

@@ -151,6 +151,7 @@ fn answered_from(text: &str, index: usize, here: &StreamPath, writer: Writer) ->
     if envelope.offset.is_some() {
         return Err(at("offset", "what an answer appends gets the next offset".to_owned()));
     }
+    let writer = Writer { from: to.is_some().then_some(here.as_str()), ..writer };
     let event =
         envelope.into_event(writer).map_err(|rejected| match rejected {
             Rejected::Foreign { field, detail }

@@ -83,6 +83,7 @@ async function send(stream, asking, [url, headers, body, totalMs, idleMs], broke
     const reason = stops.signal.aborted ? stops.signal.reason.message : `the model was not reached: ${error?.message}`;
     return { failed: asking.broken(reason) };
   } finally {
+    await speaker.leave();
     clearTimeout(total);
     clearInterval(look);
     clearTimeout(idle);
@@ -141,6 +142,7 @@ class Speaker {
   #waiting = "";
   #sending = undefined;
   #isDone = false;
+  #isOver = false;
   #hurry;
 
   constructor(stream, asking, stop) {
@@ -160,6 +162,12 @@ class Speaker {
       this.#hurry = resolve;
       setTimeout(resolve, PAUSE_MS);
     });
+  }
+
+  /** Says nothing more. */
+  async leave() {
+    this.#isOver = true;
+    await this.done();
   }
 
   async look() {
@@ -185,7 +193,7 @@ class Speaker {
   }
 
   async #send() {
-    while (this.#waiting !== "") {
+    while (this.#waiting !== "" && !this.#isOver) {
       let [text, at] = [this.#waiting, this.#chars];
       this.#waiting = "";
       this.#all += text;

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::json;
 use tailrace_agent::append::HARNESS;
+use tailrace_agent::event::is_own;
 use tailrace_durable::page::Query as Page;
 use tailrace_model::line::StoredEvent;
 use tailrace_model::{Problem, limits};
@@ -75,8 +76,10 @@ async fn find(stream: &Stream, slug: &str, turn: Option<u64>) -> Result<Result<S
             return answer.into_response(JSON, &[]).map(Err);
         }
         let lines = String::from(answer.body.clone());
-        let read =
-            |line: &str| -> Option<Started> { serde_json::from_str(StoredEvent::parse(line).ok()?.payload.get()).ok() };
+        let read = |line: &str| -> Option<Started> {
+            let event = StoredEvent::parse(line).ok()?;
+            serde_json::from_str(event.payload.get()).ok().filter(|_| is_own(&event, slug))
+        };
         for started in lines.lines().filter_map(read).filter(|started| started.agent == slug) {
             if turn == Some(started.turn) {
                 return Ok(Ok(started));

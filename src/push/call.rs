@@ -9,7 +9,23 @@ use tailrace_durable::delivery::settle::Said;
 use tailrace_model::control::Tool;
 use tailrace_model::line::StoredEvent;
 use tailrace_model::settle::Answered;
-use tailrace_model::{limits, time};
+use tailrace_model::{StreamPath, limits, time};
+
+/// What to settle for what is not to be run: nothing is sent, and nothing said.
+#[must_use]
+pub fn passed(leased: &Leased) -> Said {
+    Said { lease: leased.lease.clone(), ..Said::default() }
+}
+
+/// Whether an answer of a tool may append this: it speaks for strangers more often than not, so it ends calls, and says
+/// what happened, in its own stream and below.
+#[must_use]
+pub fn may_append(answered: &Answered, here: &StreamPath) -> bool {
+    let is_end = matches!(answered.event_type.as_str(), "tool.completed" | "tool.failed");
+    let is_harness = answered.event_type.starts_with("agent.") || answered.event_type.starts_with("tool.");
+    let to = answered.to.as_deref().map(StreamPath::from_decoded);
+    (is_end || !is_harness) && to.is_none_or(|to| to.is_ok_and(|to| to.is_at_or_below(here)))
+}
 
 /// So often a call is tried.
 const ATTEMPTS: u32 = 4;
@@ -72,6 +88,9 @@ impl<'a> Call<'a> {
     /// What to settle when it is not to be run.
     #[must_use]
     pub fn refusal(&self, now: f64) -> Option<Said> {
+        if self.leased.replay {
+            return Some(passed(self.leased));
+        }
         #[expect(clippy::cast_precision_loss, reason = "times are far below 2^53")]
         let is_late = now > self.at as f64 + self.tool.timeout_ms as f64;
         if is_late {

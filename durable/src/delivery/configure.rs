@@ -102,7 +102,12 @@ fn begun(offset: u64, config: &Subscription, at_birth: bool) -> Progress {
 /// The same subscription in its new form: nobody has a lease any more, and nothing has failed yet.
 fn reconfigured(mut known: Delivery, config: &Subscription, now: Moment) -> Delivery {
     let progress = &mut known.progress;
-    progress.attempt = 0;
+    // A call of a tool that is run once more says so.
+    let is_begun = tool::name_of(&config.slug).is_some() && progress.range.is_some();
+    progress.attempt = if is_begun { progress.attempt + 1 } else { 0 };
+    // An agent is asked anyway: it hears of this.
+    progress.wake = None;
+    progress.held = false;
     progress.failures = 0;
     progress.range = None;
     progress.due = None;

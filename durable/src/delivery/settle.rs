@@ -197,6 +197,7 @@ fn pass<S: Sql>(stream: &mut Stream<S>, slug: &str, lease: &Lease) -> Result<(),
     delivery.tentative = None;
     delivery.progress.lease = None;
     delivery.progress.range = None;
+    delivery.progress.wake = None;
     delivery.progress.cursor = lease.last;
     if lease.last.saturating_sub(delivery.saved) >= limits::CURSOR_SAVED_EVERY {
         save(&stream.sql, slug, delivery)?;
@@ -383,7 +384,7 @@ fn advance<S: Sql>(
         Some(state) => save_with_state(&stream.sql, slug, delivery, (state != "null").then_some(state))?,
         None => save(&stream.sql, slug, delivery)?,
     }
-    if is_progress {
+    if is_progress && !lease.is_wake() {
         super::look_again(stream, now);
     }
     Ok(answer)

@@ -230,12 +230,13 @@ impl Deployment {
     /// The same, with all there is to choose; `None` when the process died.
     pub fn append_as(&mut self, path: &str, body: &str, import: bool, inherited: Option<&Cause>) -> Option<Said> {
         let here = StreamPath::parse(path).unwrap();
-        let (events, reply) = match understand(body.as_bytes(), Writer { by: None, import, deployment: &Open }) {
-            Ok(Body::One(event)) => (vec![event], Reply::Event),
-            Ok(Body::Batch(events)) => (events, Reply::Events),
-            Ok(Body::Foreign { reason, .. }) => panic!("{reason}: {body}"),
-            Err(problem) => return Some(Said::of(Answer::problem(&problem))),
-        };
+        let (events, reply) =
+            match understand(body.as_bytes(), Writer { by: None, import, from: None, deployment: &Open }) {
+                Ok(Body::One(event)) => (vec![event], Reply::Event),
+                Ok(Body::Batch(events)) => (events, Reply::Events),
+                Ok(Body::Foreign { reason, .. }) => panic!("{reason}: {body}"),
+                Err(problem) => return Some(Said::of(Answer::problem(&problem))),
+            };
         let kind = if import { Kind::Import } else { Kind::Client };
         let entries = events.into_iter().map(|event| entry(&here, event, inherited)).collect();
         let text = Append { kind, reply, expected: None, entries, attached: None }.to_text();
@@ -284,7 +285,7 @@ impl Deployment {
         let lease = body["lease"].as_str().unwrap().to_owned();
         let by = format!("subscription:{}", lease.rsplit_once('.').unwrap().0);
         let here = StreamPath::parse(path).unwrap();
-        let writer = Writer { by: Some(&by), import: false, deployment: &Open };
+        let writer = Writer { by: Some(&by), import: false, from: None, deployment: &Open };
         match Settle::parse(&body.to_string(), &here, writer, true) {
             Ok(settle) => self.tell_settled(path, &heard(settle, lease)),
             Err(problem) => {
@@ -606,7 +607,8 @@ pub fn understood(path: &str, leased: &Leased, status: u16, retry_after: Option<
     let by = format!("subscription:{}", leased.slug);
     let mut said = settling::Said { lease: lease.clone(), ..settling::Said::default() };
     if is_settle(body) {
-        match Settle::parse(body, &here, Writer { by: Some(&by), import: false, deployment: &Open }, false) {
+        match Settle::parse(body, &here, Writer { by: Some(&by), import: false, from: None, deployment: &Open }, false)
+        {
             Ok(settle) => said = settling::Said { extend: None, ..heard(settle, lease) },
             Err(problem) => said.refused = Some(format!("the answer can never be accepted: {}", problem.detail())),
         }

@@ -185,6 +185,8 @@ impl Subscription {
             return Err(invalid("types", "an agent hears agent.*, tool.* and what else concerns it"));
         } else if is_agent && self.condition.is_some() {
             return Err(invalid("where", "an agent hears agent.*, tool.* and what else concerns it"));
+        } else if self.agent().is_some_and(|agent| agent.wait_for.contains(&self.slug)) {
+            return Err(invalid("target.agent.waitFor", "an agent does not wait for itself"));
         } else {
             return Ok(());
         };
