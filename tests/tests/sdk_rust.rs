@@ -54,7 +54,7 @@ fn echo(seen: &Seen) -> impl Processor<State = u64> + use<> {
 /// How long a test goes on: soaks are for who asks for them.
 fn soak() -> Option<Duration> {
     let minutes: u64 = std::env::var("TAILRACE_SOAK_MINUTES").ok()?.parse().ok()?;
-    Some(Duration::from_secs(60 * minutes))
+    Some(Duration::from_mins(minutes))
 }
 
 #[tokio::test]
@@ -251,7 +251,7 @@ async fn a_token_that_does_not_hold_ends_a_tail_and_a_run() {
 }
 
 fn start(stream: &tailrace_sdk::Stream, seen: &Seen, stop: &CancellationToken) -> Running {
-    let run = stream.run("echo", echo(seen)).types(["x"]).children().concurrency(3).lease_seconds(600);
+    let run = stream.run("echo", echo(seen)).types(["x"]).children().concurrency(3).lease_seconds(2);
     tokio::spawn(run.until(stop.clone()).into_future())
 }
 
@@ -335,7 +335,8 @@ async fn however_often_it_is_killed_each_event_is_answered_once() {
     .await;
     running.abort();
 
-    let of: Vec<Value> = stream.read().types(["echo"]).map_ok(|it| it.payload["of"].clone()).try_collect().await.unwrap();
+    let of: Vec<Value> =
+        stream.read().types(["echo"]).map_ok(|it| it.payload["of"].clone()).try_collect().await.unwrap();
     assert_eq!(of, (4..204).map(|offset| json!(offset)).collect::<Vec<Value>>());
 }
 
@@ -494,7 +495,8 @@ async fn a_handler_is_a_push_endpoint_for_signed_pushes_alone() {
     let stream = sdk(&shared().url).stream(&black_box.path).unwrap();
     let events = stream.append_all(["x", "x", "x"]).await.unwrap();
 
-    let answered: Vec<Event> = timeout(PATIENCE, stream.tail().types(["echo"]).take(3).try_collect()).await.unwrap().unwrap();
+    let answered: Vec<Event> =
+        timeout(PATIENCE, stream.tail().types(["echo"]).take(3).try_collect()).await.unwrap().unwrap();
     for (nth, (event, echo)) in events.iter().zip(&answered).enumerate() {
         assert_eq!(echo.payload, json!({"of": event.offset, "count": nth + 1}));
         assert_eq!(echo.cause.as_ref().unwrap().offset, event.offset);
