@@ -80,13 +80,12 @@ def test_a_push_endpoint_answers_its_server_and_nobody_else(
     def late(*given: Any) -> Any:
         return (ready[0].asgi_app if serve is asgi else ready[0].wsgi_app)(*given)
 
-    class Late:
-        async def __call__(self, *given: Any) -> None:
-            if given[0]["type"] == "lifespan" and not ready:
-                ready.append(handler(processor(), SECRET))
-            await late(*given)
+    async def lately(*given: Any) -> None:
+        if given[0]["type"] == "lifespan" and not ready:
+            ready.append(handler(processor(), SECRET))
+        await late(*given)
 
-    with serve(Late() if serve is asgi else late) as url:
+    with serve(lately if serve is asgi else late) as url:
         payload = {"slug": "count", "types": ["message"], "target": {"url": url}}
         stream.append({"type": "subscription.configured", "payload": payload})
         answer = httpx.get(f"{tailrace.url}/api/subscriptions{path}?slug=count&reveal=secret").json()

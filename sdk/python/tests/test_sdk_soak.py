@@ -1,4 +1,4 @@
-"""For a while: a tail sees all, once, in order, while the server is killed every 20 s. TAILRACE_SOAK_MINUTES says how long."""
+"""A tail sees all, once, in order, while the server is killed every 20 s, for TAILRACE_SOAK_MINUTES."""
 
 import os
 import threading

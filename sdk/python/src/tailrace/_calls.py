@@ -51,13 +51,13 @@ Steps = Generator[Call | Wait, Answer, T]
 
 def target(kind: str, path: str, query: Mapping[str, str] | None = None) -> str:
     """The address of a call about a stream."""
-    segments = "/".join(_segment(segment) for segment in path.strip("/").split("/"))
-    return f"/api/{kind}/{segments}" + (f"?{urlencode(query)}" if query else "")
-
-
-def _segment(segment: str) -> str:
-    # Clients resolve these two by themselves, and would ask for another stream.
-    return {".": "%2E", "..": "%2E%2E"}.get(segment) or quote(segment, safe="~@:-._")
+    segments = path.strip("/").split("/")
+    if "." in segments or ".." in segments:
+        # Clients and servers resolve these by themselves, and would ask for something else. So nothing is a segment.
+        coded = quote(path, safe="")
+    else:
+        coded = "/".join(quote(segment, safe="~@:-._") for segment in segments)
+    return f"/api/{kind}/{coded}" + (f"?{urlencode(query)}" if query else "")
 
 
 def options(**given: object) -> dict[str, str]:

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypedDict, TypeVar
+
+if sys.version_info >= (3, 11):
+    from typing import Required
+else:
+    from typing_extensions import Required
 
 P = TypeVar("P")
 T = TypeVar("T")
@@ -89,13 +95,10 @@ class Event(Generic[P]):
         return f"Event({self.raw!r})"
 
 
-class _Typed(TypedDict):
-    type: str
+class NewEvent(TypedDict, total=False):
+    """An event to append. `type` is needed; `streamPath` is for what a processor appends."""
 
-
-class NewEvent(_Typed, total=False):
-    """An event to append. Only `type` is needed. `streamPath` is for what a processor appends."""
-
+    type: Required[str]
     payload: Any
     metadata: Mapping[str, Any]
     idempotencyKey: str

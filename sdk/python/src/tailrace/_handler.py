@@ -21,6 +21,10 @@ LARGEST = 8 * 1024 * 1024
 Reply = tuple[int, list[tuple[str, str]], bytes]
 """Status, headers and body."""
 
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+ASGIApp = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
+
 
 def verify(
     headers: Mapping[str, str],
@@ -128,30 +132,31 @@ class Handler:
             reply: Reply = end.value
             return reply
 
-    async def asgi_app(
-        self,
-        scope: dict[str, Any],
-        receive: Callable[[], Awaitable[dict[str, Any]]],
-        send: Callable[[dict[str, Any]], Awaitable[None]],
-    ) -> None:
+    @property
+    def asgi_app(self) -> ASGIApp:
         """The endpoint as an ASGI application."""
-        if scope["type"] == "lifespan":
-            await _lifespan(receive, send)
-            return
-        if scope["type"] != "http":
-            raise NotImplementedError(f"this is no {scope['type']} application")
-        body, more = b"", True
-        while more and len(body) <= LARGEST:
-            message = await receive()
-            if message["type"] == "http.disconnect":
+
+        # A function, for servers look at what they are given to tell ASGI 2 from 3, and not all of them know methods.
+        async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+            if scope["type"] == "lifespan":
+                await _lifespan(receive, send)
                 return
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        status, names, text = _refusal(scope["method"], len(body)) or await self.answer(headers, body)
-        raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in names]
-        await send({"type": "http.response.start", "status": status, "headers": raw})
-        await send({"type": "http.response.body", "body": text})
+            if scope["type"] != "http":
+                raise NotImplementedError(f"this is no {scope['type']} application")
+            body, more = b"", True
+            while more and len(body) <= LARGEST:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return
+                body += message.get("body", b"")
+                more = message.get("more_body", False)
+            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+            status, names, text = _refusal(scope["method"], len(body)) or await self.answer(headers, body)
+            raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in names]
+            await send({"type": "http.response.start", "status": status, "headers": raw})
+            await send({"type": "http.response.body", "body": text})
+
+        return app
 
     def wsgi_app(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """The endpoint as a WSGI application."""
@@ -210,9 +215,7 @@ async def _awaited(pending: Awaitable[None]) -> None:
     await pending
 
 
-async def _lifespan(
-    receive: Callable[[], Awaitable[dict[str, Any]]], send: Callable[[dict[str, Any]], Awaitable[None]]
-) -> None:
+async def _lifespan(receive: Receive, send: Send) -> None:
     while True:
         message = await receive()
         await send({"type": f"{message['type']}.complete"})

@@ -128,5 +128,5 @@ def message_of(error: BaseException) -> str:
 
 def logged(error: Exception, event: Event[Any] | None) -> None:
     """Logs what went wrong."""
-    where = f" at offset {event.offset} of {event.stream_path}" if event else ""
+    where = f" at offset {event.offset} of {event.raw.get('streamPath')}" if event else ""
     log.error("%s%s", message_of(error), where, exc_info=error)
