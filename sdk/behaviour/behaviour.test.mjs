@@ -6,6 +6,7 @@ import { existsSync, globSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
 import { inProject, root } from "../../scripts/setup/paths.mjs";
+import { run } from "../../scripts/setup/step.mjs";
 import { matches } from "./matches.mjs";
 import { serve, unfold } from "./server.mjs";
 
@@ -39,7 +40,14 @@ const adapters = {
     async command() {
       const { ensureRust } = await import("../../scripts/setup/rust.mjs");
       const { env } = await ensureRust();
-      return ["cargo", ["run", "-q", "-p", "tailrace-sdk", "--example", "adapter"], env];
+      // Before the first question: it may take minutes.
+      const { code } = await run("cargo", ["build", "-q", "-p", "tailrace-sdk", "--example", "adapter"], {
+        cwd: root,
+        env,
+      });
+      assert.equal(code, 0, "the adapter in Rust does not compile");
+      const target = path.resolve(root, env.CARGO_TARGET_DIR ?? "target");
+      return [path.join(target, "debug", "examples", "adapter"), [], env];
     },
   },
 };
@@ -58,7 +66,7 @@ for (const name of wanted) {
   test(`the SDK in ${name}`, { skip: !existsSync(inProject(adapter.file)) && "it is not there yet" }, async (t) => {
     const server = await serve();
     t.after(() => server.close());
-    const asks = await started(t, await adapter.command());
+    const asks = started(t, await adapter.command());
     for (const { about, list } of cases) {
       for (const written of list) {
         await t.test(`${about}: ${written.name}`, async () => {
@@ -101,30 +109,36 @@ const short = (value) => {
   return text?.length > 2_000 ? `${text.slice(0, 2_000)}…` : text;
 };
 
-/** Starts an adapter; what is returned asks it for one thing. */
-async function started(t, [command, args, env = process.env]) {
-  const child = spawn(command, args, {
-    cwd: root,
-    env: { ...env, TAILRACE_SDK_FAST: "1" },
-    stdio: ["pipe", "pipe", "inherit"],
-  });
-  const gone = once(child, "exit").then(([code, signal]) => assert.fail(`the adapter ended (${signal ?? code})`));
-  gone.catch(() => {});
-  child.stdin.on("error", () => {});
-  t.after(() => child.stdin.end());
-  const lines = linesOf(child.stdout);
+/** An adapter; what is returned asks it for one thing. One that does not answer in time is ended, and another asked next. */
+function started(t, [command, args, env = process.env]) {
+  let adapter;
+  t.after(() => adapter?.child.stdin.end());
+  const start = () => {
+    const child = spawn(command, args, {
+      cwd: root,
+      env: { ...env, TAILRACE_SDK_FAST: "1" },
+      stdio: ["pipe", "pipe", "inherit"],
+    });
+    child.stdin.on("error", () => {});
+    const gone = once(child, "exit").then(([code, signal]) => assert.fail(`the adapter ended (${signal ?? code})`));
+    gone.catch(() => {});
+    return { child, gone, lines: linesOf(child.stdout) };
+  };
   let id = 0;
-  let lost = "";
   return async (ask, { name }) => {
-    // Answers come in the order of the questions, so behind one that never came there is nothing to read.
-    assert.equal(lost, "", `the adapter did not answer: ${lost}`);
+    adapter ??= start();
+    const { child, gone, lines } = adapter;
     child.stdin.write(`${ascii(JSON.stringify({ id: (id += 1), ...ask }))}\n`);
-    lost = name;
-    const line = await within(patience, Promise.race([lines.next(), gone]), name);
-    lost = "";
-    const answer = JSON.parse(line.value);
-    assert.equal(answer.id, id);
-    return { saw: answer.saw, error: answer.error };
+    try {
+      const line = await within(patience, Promise.race([lines.next(), gone]), name);
+      const answer = JSON.parse(line.value);
+      assert.equal(answer.id, id);
+      return { saw: answer.saw, error: answer.error };
+    } catch (error) {
+      child.kill("SIGKILL");
+      adapter = undefined;
+      throw error;
+    }
   };
 }
 
