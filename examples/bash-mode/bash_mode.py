@@ -6,9 +6,9 @@ Each of its streams has a folder of its own, which is gone when this program end
 README.md, and also what does not.
 """
 
+import contextlib
 import os
 import re
-import resource
 import selectors
 import shutil
 import signal
@@ -21,13 +21,8 @@ from tailrace import Processor, Tailrace, run
 
 SECONDS = float(os.environ.get("BASH_SECONDS", "10"))  # for one command
 OUTPUT = 16 * 1024  # bytes that the agent is told
-LIMITS = {
-    resource.RLIMIT_CPU: 10,  # seconds of each process
-    resource.RLIMIT_AS: 1 << 30,  # bytes of memory of each process
-    resource.RLIMIT_FSIZE: 8 << 20,  # bytes of a file
-    resource.RLIMIT_NOFILE: 64,
-    resource.RLIMIT_CORE: 0,
-}
+# Seconds of CPU and KiB of memory of each process, KiB and number of files, no core dumps.
+LIMITS = "ulimit -t 10 -v 1048576 -f 8192 -n 64 -c 0\n"
 BLOCK = re.compile(r"^```bash\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 AGENT = {
@@ -62,7 +57,7 @@ class BashMode(Processor[None]):
 def execute(script: str, folder: Path) -> str:
     """Runs a script; what it wrote, and how it ended."""
     process = subprocess.Popen(
-        ["bash", "-c", script],
+        ["bash", "-c", LIMITS + script],
         cwd=folder,
         # None of this program's variables: there may be keys among them.
         env={"PATH": os.defpath, "HOME": str(folder), "LANG": "C.UTF-8"},
@@ -71,18 +66,16 @@ def execute(script: str, folder: Path) -> str:
         stderr=subprocess.STDOUT,
         # A group of its own, so that its children end with it.
         start_new_session=True,
-        preexec_fn=limit,
     )
-    said, why = read(process.stdout.fileno(), time.monotonic() + SECONDS)
+    deadline = time.monotonic() + SECONDS
+    said, why = read(process.stdout.fileno(), deadline)
     try:
-        # After all it wrote it may still be at work, until its time is over.
-        process.wait(timeout=0 if why else SECONDS)
+        # Who has nothing more to say may still be at work.
+        process.wait(timeout=0 if why else max(0, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:
         why = why or f"it took longer than {SECONDS:g} s"
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     code = process.wait()
     process.stdout.close()
     text = said[:OUTPUT].decode(errors="replace")
@@ -104,11 +97,6 @@ def read(pipe: int, deadline: float) -> tuple[bytes, str | None]:
             if len(said) > OUTPUT:
                 return said, f"it wrote more than {OUTPUT} bytes"
     return said, f"it took longer than {SECONDS:g} s"
-
-
-def limit() -> None:
-    for what, most in LIMITS.items():
-        resource.setrlimit(what, (most, most))
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 // The examples, as they are, against the real runtime.
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
-import { globSync, readFileSync, readdirSync } from "node:fs";
+import { existsSync, globSync, readFileSync, readdirSync } from "node:fs";
 import { describe, test } from "node:test";
 import { inProject } from "../../scripts/setup/paths.mjs";
 import { aProvider, aRuntime, aServer, until, wants } from "../agents/support.mjs";
@@ -277,12 +277,14 @@ describe("bridge", { concurrency: true }, () => {
   });
 });
 
-test("every example has a README, and what it links to is there", () => {
-  for (const file of globSync("*/README.md", { cwd: inProject("examples") })) {
-    const text = readFileSync(inProject("examples", file), "utf8");
-    const links = [...text.matchAll(/\]\((?!https?:)([^)]+)\)/g)].map(([, link]) => link);
-    const there = new Set(readdirSync(inProject("examples", file, "..")));
-    for (const link of links) assert(there.has(link), `${file} links to ${link}`);
+test("every example has a README and a row in the list, and what they link to is there", () => {
+  const examples = globSync("*/", { cwd: inProject("examples") }).filter((name) => name !== "node_modules");
+  const read = (file) => readFileSync(inProject(file), "utf8");
+  const links = (file) => [...read(file).matchAll(/\]\((?!https?:|#)([^)#]+)/g)].map(([, link]) => link);
+  for (const name of examples) assert.match(read("examples/README.md"), new RegExp(`^\\| \\[${name}\\]`, "m"));
+  const withReadme = examples.filter((name) => name !== "ten-lines").map((name) => `examples/${name}/README.md`);
+  for (const file of [...withReadme, "examples/README.md", "docs/tutorial.md"]) {
+    for (const link of links(file)) assert(existsSync(inProject(file, "..", link)), `${file} links to ${link}`);
   }
 });
 

@@ -43,11 +43,12 @@ export function started(t, file, { args = [], env = {} } = {}) {
   const child = spawn(commands[ext], [base, ...args], {
     cwd: dir,
     env: {
-      PATH: process.env.PATH,
       PYTHONPATH: inProject("sdk/python/src"),
       PYTHONDONTWRITEBYTECODE: "1",
       PYTHONUNBUFFERED: "1",
       ...env,
+      // The shell's programs call this Node as well.
+      PATH: [env.PATH, path.dirname(process.execPath), process.env.PATH].filter(Boolean).join(":"),
     },
     stdio: ["ignore", "pipe", "pipe"],
   });
