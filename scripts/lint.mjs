@@ -37,7 +37,9 @@ const checks = {
       return true;
     const { ensurePython } = await import("./setup/python.mjs");
     const bin = await ensurePython(inProject("scripts", "setup", "ruff.txt"));
-    return ran(`${bin}/ruff`, ["check", "--no-cache", "."]);
+    const checked = await ran(`${bin}/ruff`, ["check", "--no-cache", "."]);
+    const formatted = await ran(`${bin}/ruff`, ["format", "--no-cache", "--check", "--quiet", "sdk/python"]);
+    return checked && formatted;
   },
 };
 

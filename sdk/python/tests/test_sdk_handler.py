@@ -80,10 +80,10 @@ def test_a_push_endpoint_answers_its_server_and_nobody_else(
     def late(*given: Any) -> Any:
         return (ready[0].asgi_app if serve is asgi else ready[0].wsgi_app)(*given)
 
-    async def lately(*given: Any) -> None:
-        if given[0]["type"] == "lifespan" and not ready:
+    async def lately(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan" and not ready:
             ready.append(handler(processor(), SECRET))
-        await late(*given)
+        await late(scope, receive, send)
 
     with serve(lately if serve is asgi else late) as url:
         payload = {"slug": "count", "types": ["message"], "target": {"url": url}}
@@ -149,7 +149,9 @@ def test_a_batch_is_answered_whole_and_history_without_effects() -> None:
 def test_an_error_is_answered_as_one_and_told() -> None:
     told: list[Any] = []
     for processor in (Count(), AsyncCount()):
-        app = handler(processor, SECRET, on_error=lambda error, event: told.append((str(error), event.offset)))
+        app = handler(
+            processor, SECRET, on_error=lambda error, event: told.append((str(error), event and event.offset))
+        )
         given = push({"type": "m"}, {"type": "m", "payload": {"bad": True}})
         for reply in (app(*given), asyncio.run(app.answer(*given))):
             assert (reply[0], json.loads(reply[2])) == (500, {"error": "bad event"})
@@ -182,6 +184,7 @@ def test_what_is_not_signed_by_the_secret_is_not_run() -> None:
         assert app(*given)[0] == 401
     assert app(signed("[]"), b"[]")[0] == 400
     assert handler(Never(), SECRET, tolerance_seconds=500)(signed(body.decode(), at=now - 400), body)[0] == 500
-    for secrets in ([], "", "whsec_", "whsec_no base64"):
+    nothing: list[str] = []
+    for secrets in (nothing, "", "whsec_", "whsec_no base64"):
         with pytest.raises(ValueError, match="secret"):
             handler(Never(), secrets)

@@ -22,7 +22,7 @@ PROGRAMS = re.findall(r"^```python\n(.*?)^```", (PACKAGE / "README.md").read_tex
 def ran(*command: object, **more: Any) -> str:
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, **more)
     assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    return str(done.stdout + done.stderr)
 
 
 @pytest.fixture(scope="session")
@@ -33,9 +33,10 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ran(*build, PACKAGE)
     (wheel,) = (folder / "dist").glob("*.whl")
     assert len(list((folder / "dist").glob("*.tar.gz"))) == 1
-    venv.create(folder / "venv", with_pip=True)
+    venv.create(folder / "venv")
     python = folder / "venv" / "bin" / "python"
-    ran(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wheel)
+    install = ["install", "--quiet", "--disable-pip-version-check", wheel]
+    ran(sys.executable, "-m", "pip", "--python", python, *install)
     return python
 
 
@@ -97,7 +98,7 @@ def test_what_is_installed_has_its_types(installed: Path, tmp_path: Path) -> Non
         "list[Event[Any]]",
         "int",
     ]
-    ran(*check, "--config-file", PACKAGE / "pyproject.toml", PACKAGE / "src", HERE / "adapter.py", HERE / "worker.py")
+    ran(*check, "--config-file", PACKAGE / "pyproject.toml", PACKAGE / "src", *sorted(HERE.glob("*.py")))
 
 
 def test_the_documentation_of_the_api_is_made_without_a_warning(tmp_path: Path) -> None:
