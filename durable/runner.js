@@ -5,6 +5,9 @@ import { RunnerCore } from "../build/index.js";
 import { ask } from "../src/agents/ask.js";
 import { Database } from "./database.js";
 
+/** After something that should not happen it goes on, but not at once. */
+const AGAIN_MS = 5_000;
+
 export class Runner extends DurableObject {
   #core = new RunnerCore(new Database(this.ctx.storage.sql));
   /** Requests that were made already, by id: only to be quick. */
@@ -36,11 +39,12 @@ export class Runner extends DurableObject {
 
   #work() {
     this.#working ??= this.#doAll()
-      .catch((error) => console.error("runner", error))
-      .finally(() => {
-        this.#working = null;
-        this.#arm();
-      });
+      .then(() => this.#arm())
+      .catch((error) => {
+        console.error("runner", error);
+        return this.ctx.storage.setAlarm(Date.now() + AGAIN_MS);
+      })
+      .finally(() => (this.#working = null));
     return this.#working;
   }
 

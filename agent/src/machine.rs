@@ -140,7 +140,7 @@ const CHECK_MS: Millis = 60_000;
 /// Takes in events, and decides.
 #[must_use]
 pub fn step(setting: &Setting, state: State, events: &[Event], replay: bool) -> (State, Decision) {
-    let mut machine = Machine { setting, state, decision: Decision::default(), events, replay };
+    let mut machine = Machine { setting, state, decision: Decision::default(), events, replay, requests: Vec::new() };
     for event in events {
         machine.take(event);
     }
@@ -148,6 +148,7 @@ pub fn step(setting: &Setting, state: State, events: &[Event], replay: bool) -> 
         machine.end_what_took_too_long();
         machine.start_if_due();
     }
+    machine.drop_requests();
     machine.drop_what_is_over();
     machine.decision.wake = machine.wake();
     machine.decision.held = machine.state.held_since.is_some();
@@ -172,6 +173,8 @@ struct Machine<'a> {
     decision: Decision,
     events: &'a [Event],
     replay: bool,
+    /// Calls that are requested with this decision, and where in what is appended.
+    requests: Vec<(String, usize)>,
 }
 
 impl Machine<'_> {
@@ -206,7 +209,8 @@ impl Machine<'_> {
             }
             Fact::Failed { request_id, error } if self.is_asking(request_id) => {
                 let up_to = self.rest();
-                self.state.stops = false;
+                // Whoever asked it to stop wants no answer to what came meanwhile either.
+                let up_to = if std::mem::take(&mut self.state.stops) { event.offset } else { up_to };
                 self.stop(event.offset, up_to, &format!("the model could not be called: {error}"));
             }
             Fact::Interrupted { request_id } if self.is_asking(request_id) => {
@@ -332,7 +336,7 @@ impl Machine<'_> {
                 name: wanted.name.clone(),
                 output: event.offset,
                 stage: Stage::Running,
-                until: event.at + self.timeout_of(&wanted.name, wanted.arguments.0.get()),
+                until: self.begins(event) + self.timeout_of(&wanted.name, wanted.arguments.0.get()),
                 child: None,
             })
             .collect();
@@ -343,6 +347,11 @@ impl Machine<'_> {
         for wanted in calls {
             self.request(event, wanted);
         }
+    }
+
+    /// When what follows from an event begins: a stream may have been paused since.
+    fn begins(&self, event: &Event) -> Millis {
+        if self.replay { event.at } else { event.at.max(self.setting.now) }
     }
 
     fn timeout_of(&self, name: &str, arguments: &str) -> Millis {
@@ -363,9 +372,10 @@ impl Machine<'_> {
             return self.fail(&wanted.call_id, event.offset, "the arguments are not a JSON object");
         }
         if tool.is_none_or(|tool| !tool.approval) {
+            self.requests.push((wanted.call_id.clone(), self.decision.append.len()));
             return self.append(("tool.requested", payload_of(wanted), event.offset));
         }
-        let until = event.at + APPROVAL_MS;
+        let until = self.begins(event) + APPROVAL_MS;
         if let Some(call) = self.state.open(&wanted.call_id) {
             call.stage = Stage::Approval;
             call.until = until;
@@ -373,6 +383,7 @@ impl Machine<'_> {
         let payload = json!({
             "callId": wanted.call_id, "name": wanted.name, "arguments": wanted.arguments.0, "expiresAt": to_rfc3339(until),
         });
+        self.requests.push((wanted.call_id.clone(), self.decision.append.len()));
         self.append(("tool.approval-requested", payload, event.offset));
     }
 
@@ -383,7 +394,7 @@ impl Machine<'_> {
             Fact::Output { calls, .. } => calls.iter().find(|wanted| wanted.call_id == call_id).cloned(),
             _ => None,
         });
-        let until = event.at + self.timeout_of(&call.name, "{}");
+        let until = self.begins(event) + self.timeout_of(&call.name, "{}");
         if let Some(call) = self.state.open(call_id) {
             call.stage = Stage::Running;
             call.until = until;
@@ -393,6 +404,7 @@ impl Machine<'_> {
             _ if self.replay => {}
             Some(wanted) => {
                 let payload = self.signed(payload_of(&wanted));
+                self.requests.push((call_id.to_owned(), self.decision.append.len()));
                 self.decision.append.extend(approved_event(self.setting.slug, &payload, event.offset));
             }
             None => self.fail(call_id, event.offset, "what was approved is not in the log"),
@@ -621,6 +633,15 @@ impl Machine<'_> {
     fn effect(&mut self, effect: Effect) {
         if !self.replay && !self.decision.effects.contains(&effect) {
             self.decision.effects.push(effect);
+        }
+    }
+
+    /// A call that came to its end in the same decision is not run any more.
+    fn drop_requests(&mut self) {
+        for (call_id, index) in std::mem::take(&mut self.requests).into_iter().rev() {
+            if self.state.open(&call_id).is_none() && index < self.decision.append.len() {
+                self.decision.append.remove(index);
+            }
         }
     }
 
