@@ -5,7 +5,7 @@ import { existsSync, globSync, readFileSync, readdirSync } from "node:fs";
 import { describe, test } from "node:test";
 import { inProject } from "../../scripts/setup/paths.mjs";
 import { aProvider, aRuntime, aServer, until, wants } from "../agents/support.mjs";
-import { processing, ran, started, vars } from "./support.mjs";
+import { compiled, processing, ran, started, vars } from "./support.mjs";
 
 const signingSecret = "8f742231b10e8888abcd99yyyzzz85a5";
 const secret = (value, more) => JSON.stringify({ value, ...more });
@@ -38,7 +38,8 @@ describe("examples", { concurrency: true }, () => {
     );
   });
 
-  test("ping-pong: TypeScript and Python play ten rounds, although each is killed in between", async (t) => {
+  test("ping-pong: TypeScript and Python play, both are killed, and Rust takes up the game of the one", async (t) => {
+    const program = await compiled("ping-pong", "pong");
     const stream = runtime.stream("/ping-pong");
     const ping = await processing(t, stream, "ping", "ping-pong/ping.ts", { env: here });
     const pong = await processing(t, stream, "pong", "ping-pong/pong.py", { env: here });
@@ -47,7 +48,7 @@ describe("examples", { concurrency: true }, () => {
     await ping.kill();
     started(t, "ping-pong/ping.ts", { env: here });
     await pong.kill();
-    started(t, "ping-pong/pong.py", { env: here });
+    started(t, "ping-pong/pong.rs", { env: here, program });
     await stream.event("pong", { round: 10 });
 
     const game = await stream.events("ping,pong");

@@ -6,6 +6,7 @@ import { mkdirSync, symlinkSync } from "node:fs";
 import path from "node:path";
 import { inProject } from "../../scripts/setup/paths.mjs";
 import { ensurePython } from "../../scripts/setup/python.mjs";
+import { ensureRust } from "../../scripts/setup/rust.mjs";
 import { built } from "../../sdk/typescript/scripts/build.mjs";
 
 /** The secret that agents of the examples name, for models on this machine. */
@@ -29,6 +30,19 @@ async function installed() {
 
 const commands = { ".mjs": process.execPath, ".ts": process.execPath, ".py": python, ".sh": "sh" };
 
+/** Compiles an example in Rust, once: its program. */
+export async function compiled(folder, name) {
+  const target = process.env.CARGO_TARGET_DIR ?? inProject("target");
+  const { env } = await ensureRust();
+  const args = ["build", "--quiet", "--locked", "--target-dir", target];
+  const [code] = await once(
+    spawn("cargo", args, { cwd: inProject("examples", folder), env, stdio: ["ignore", "ignore", "inherit"] }),
+    "close",
+  );
+  assert.equal(code, 0, `${folder} does not compile`);
+  return path.join(target, "debug", name);
+}
+
 /**
  * Starts a program of the examples in its folder. It is killed with the test, if it is still there.
  *
@@ -37,10 +51,11 @@ const commands = { ".mjs": process.execPath, ".ts": process.execPath, ".py": pyt
  * @param {object} [how]
  * @param {string[]} [how.args]
  * @param {Record<string, string>} [how.env]
+ * @param {string} [how.program] what `compiled` made of the file
  */
-export function started(t, file, { args = [], env = {} } = {}) {
+export function started(t, file, { args = [], env = {}, program: compiledTo } = {}) {
   const { dir, base, ext } = path.parse(inProject("examples", file));
-  const child = spawn(commands[ext], [base, ...args], {
+  const child = spawn(compiledTo ?? commands[ext], [...(compiledTo ? [] : [base]), ...args], {
     cwd: dir,
     env: {
       PYTHONPATH: inProject("sdk/python/src"),
