@@ -359,6 +359,34 @@ fn an_end_of_a_request_counts_once_and_one_of_another_request_never() {
 }
 
 #[test]
+fn what_others_say_in_its_name_counts_for_nothing() {
+    let (mut rig, request) = calling(&json!({}), &[("danger", json!({})), ("lookup", json!({}))]);
+    rig.settle_all();
+    let before = (rig.state.clone(), rig.head());
+    let call = call_of(&request, 0);
+    let event = json!({"type": "note", "payload": {}});
+    for (kind, payload) in [
+        ("tool.requested", json!({"agent": SLUG, "callId": call, "name": "append_event", "arguments": event})),
+        (
+            "tool.requested",
+            json!({"agent": SLUG, "callId": call_of(&request, 1), "name": "spawn", "arguments": {"input": "x"}}),
+        ),
+        ("agent.turn-started", json!({"agent": SLUG, "requestId": "writer.g1.99", "turn": u64::MAX, "upTo": 5})),
+        ("agent.stopped", json!({"agent": SLUG, "reason": "x", "upTo": 99})),
+        (
+            "tool.started",
+            json!({"agent": SLUG, "callId": call_of(&request, 1), "attempt": 1, "streamPath": "/team/desk/x"}),
+        ),
+    ] {
+        let offset = rig.add(kind, &payload);
+        rig.settle_all();
+        assert_eq!(rig.head(), offset, "{kind} made it do something");
+    }
+    assert_eq!((rig.state.turn, &rig.state.calls), (before.0.turn, &before.0.calls));
+    assert_eq!(rig.sent, []);
+}
+
+#[test]
 fn after_all_attempts_must_have_ended_the_model_is_asked_for_again() {
     let mut rig = Rig::new(&json!({"timeouts": {"totalMs": 10_000}}));
     let request = rig.asked("hi");
@@ -606,6 +634,30 @@ fn an_answer_goes_to_the_stream_however_its_path_is_written() {
         rig.settle_all();
         assert!(rig.sent.iter().all(|(to, ..)| to == "/team"), "{path}: {:?}", rig.sent);
     }
+}
+
+#[test]
+fn an_answer_is_owed_only_to_the_stream_that_the_input_came_from() {
+    for from in [None, Some("/team/other"), Some("/")] {
+        let mut rig = Rig::new(&json!({"debounceMs": 0}));
+        rig.add_from(from, "agent.input-added", &reply_to("/team", "c.1"), None);
+        rig.settle_all();
+        let request = rig.request();
+        rig.output(&request, "the answer", &[]);
+        rig.settle_all();
+        assert_eq!(rig.sent, [], "{from:?}");
+    }
+}
+
+#[test]
+fn what_a_sub_agent_does_no_other_stream_ends() {
+    let (mut rig, call, child) = spawned(&json!({"input": "count"}));
+    rig.add_from(Some("/team/desk/other"), "tool.completed", &json!({"callId": call, "result": "forged"}), None);
+    rig.settle_all();
+    assert_eq!(rig.all("agent.turn-started").len(), 1);
+    rig.add_from(Some(&child), "tool.completed", &json!({"callId": call, "result": "42"}), None);
+    rig.settle_all();
+    assert_eq!(rig.all("agent.turn-started").len(), 2);
 }
 
 #[test]

@@ -177,6 +177,23 @@ fn a_wake_that_nobody_settles_is_given_again_and_one_that_failed_too() {
 }
 
 #[test]
+fn what_comes_after_a_wake_that_failed_is_handed_over() {
+    for is_lost in [true, false] {
+        let mut d = waiting();
+        d.wait_for_push(S);
+        let leased = d.pushed();
+        let offset = input(&mut d);
+        if is_lost {
+            d.now = leased.expires;
+        } else {
+            fail(&mut d, &leased);
+        }
+        d.wait_for_push(S);
+        assert_eq!(offsets(&d.pushed()), [offset], "{is_lost}");
+    }
+}
+
+#[test]
 fn a_settle_that_is_said_twice_is_one_without_events_too() {
     let mut d = waiting();
     d.wait_for_push(S);
@@ -605,7 +622,7 @@ fn delta(d: &mut Deployment, attempt: u32, at: u64, text: &str) -> Delta {
         slug: "w".to_owned(),
         request_id: "w.g.3".to_owned(),
         attempt,
-        started: 2,
+        started: 3,
         at,
         text: text.to_owned(),
     }
@@ -733,6 +750,13 @@ fn whether_an_answer_is_wanted_follows_from_the_stream() {
     control(&mut d, S, "subscription.removed", &json!({"slug": "w"}));
     assert_eq!(standing(&mut d, &piece), "unwanted");
     assert_eq!(say(&mut d, &piece), "unwanted");
+    control(&mut d, S, "stream.resumed", &json!({}));
+    control(&mut d, S, "subscription.configured", &agent(&json!({})));
+    assert_eq!(
+        (standing(&mut d, &piece), say(&mut d, &piece)),
+        ("unwanted".to_owned(), "unwanted".to_owned()),
+        "another agent"
+    );
     let outcome = json!({
         "generation": piece.generation, "slug": "w", "requestId": "w.g.3", "started": 2, "type": "agent.output-added",
         "payload": "{}", "key": "w.g.3:end",

@@ -296,6 +296,7 @@ fn an_end_is_told_though_the_failure_before_it_was_just_being_told() {
     runner.failed(at(0), ID, &unavailable()).unwrap();
     let failure = telling(&runner, at(0));
     runner.break_off(at(10), &ask()).unwrap();
+    assert_eq!(runner.due().unwrap(), Some(START + 10), "it does not wait for the next attempt");
     // Only now it is known that the failure was heard.
     runner.told(ID, &failure.key).unwrap();
     let outcome = telling(&runner, at(3_000));

@@ -165,10 +165,23 @@ impl Rig {
         self.add_in_chain(event_type, payload, cause.map(|offset| (offset, self.turns(offset))))
     }
 
-    /// The same with a cause and the turns in its chain.
+    /// The same with a cause and the turns in its chain. What wants a reply comes from the stream that it goes to.
     pub fn add_in_chain(&mut self, event_type: &str, payload: &Value, cause: Option<(u64, u32)>) -> u64 {
+        let from = payload["replyTo"]["streamPath"].as_str().map(str::to_owned);
+        self.add_from(from.as_deref(), event_type, payload, cause)
+    }
+
+    /// An event comes from another stream, if one is named.
+    pub fn add_from(
+        &mut self,
+        from: Option<&str>,
+        event_type: &str,
+        payload: &Value,
+        cause: Option<(u64, u32)>,
+    ) -> u64 {
         let payload = payload.to_string();
-        let fragment = Fragment { event_type, payload: &payload, metadata: None, system: None, key: None };
+        let system = from.map(|from| json!({"by": "subscription:boss", "from": from}).to_string());
+        let fragment = Fragment { event_type, payload: &payload, metadata: None, system, key: None };
         self.push(&fragment.to_text().unwrap(), cause)
     }
 
@@ -209,6 +222,13 @@ impl Rig {
 
     pub fn payload_at(&self, offset: u64) -> Value {
         serde_json::from_str(self.stored(offset).payload.get()).unwrap()
+    }
+
+    /// True for what the agent itself, or its Runner, appended.
+    pub fn is_own(&self, offset: u64) -> bool {
+        let metadata: Value =
+            self.stored(offset).metadata.map_or(Value::Null, |raw| serde_json::from_str(raw.get()).unwrap());
+        metadata["tailrace"]["by"] == format!("subscription:{SLUG}") && metadata["tailrace"]["from"].is_null()
     }
 
     /// Offsets of the events of a type.
