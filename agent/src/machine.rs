@@ -198,6 +198,8 @@ impl Machine<'_> {
                 self.state.waiting.retain(|input| input.offset > *up_to);
                 self.state.chain = Link { offset: event.offset, turns: event.turns };
                 self.state.goes_on = false;
+                // The turn was decided before that was seen.
+                self.state.stops |= self.state.interrupted > *up_to;
                 self.asking(request_id, *up_to, event.offset);
                 let is_outdated = self.setting.agent.on_input == OnInput::Interrupt && !self.state.waiting.is_empty();
                 if is_outdated { self.break_off() } else { self.ask() }
@@ -210,13 +212,14 @@ impl Machine<'_> {
             Fact::Failed { request_id, error } if self.is_asking(request_id) => {
                 let up_to = self.rest();
                 // Whoever asked it to stop wants no answer to what came meanwhile either.
-                let up_to = if std::mem::take(&mut self.state.stops) { event.offset } else { up_to };
+                let up_to =
+                    if std::mem::take(&mut self.state.stops) { up_to.max(self.state.interrupted) } else { up_to };
                 self.stop(event.offset, up_to, &format!("the model could not be called: {error}"));
             }
             Fact::Interrupted { request_id } if self.is_asking(request_id) => {
                 self.rest();
                 if std::mem::take(&mut self.state.stops) {
-                    self.stop(event.offset, event.offset, "interrupted");
+                    self.stop(event.offset, self.state.interrupted, "interrupted");
                 }
             }
             // Live it is known already.
@@ -298,6 +301,8 @@ impl Machine<'_> {
 
     fn interrupt(&mut self, offset: u64) {
         let had_input = !self.state.waiting.is_empty() || self.state.goes_on;
+        let is_stopping = self.state.stops;
+        self.state.interrupted = offset;
         self.state.waiting.clear();
         self.state.goes_on = false;
         match &self.state.phase {
@@ -305,25 +310,19 @@ impl Machine<'_> {
                 self.state.stops = true;
                 self.break_off();
             }
-            Phase::Calling => {
-                self.fail_all(offset, "interrupted");
-                self.state.calls.clear();
-                self.state.phase = Phase::Idle;
-                self.stop(offset, offset, "interrupted");
-            }
+            Phase::Calling if is_stopping && had_input => self.stop(offset, offset, "interrupted"),
+            Phase::Calling if is_stopping => {}
+            Phase::Calling => self.stop_calls(offset),
             Phase::Idle if had_input => self.stop(offset, offset, "interrupted"),
             Phase::Idle => {}
         }
     }
 
     fn output(&mut self, event: &Event, up_to: u64, content: &str, calls: &[Wanted]) {
-        if std::mem::take(&mut self.state.stops) {
-            // It was on its way already when it was asked to stop.
-            self.state.calls.clear();
-            for wanted in calls {
-                self.append(failed(&wanted.call_id, event.offset, "interrupted"));
-            }
-            return self.stop(event.offset, event.offset, "interrupted");
+        // It was on its way already when it was asked to stop.
+        let stops = std::mem::take(&mut self.state.stops);
+        if stops && calls.is_empty() {
+            return self.stop(event.offset, self.state.interrupted, "interrupted");
         }
         if calls.is_empty() {
             return self.reply(event.offset, up_to, "tool.completed", ("result", content));
@@ -340,6 +339,9 @@ impl Machine<'_> {
                 child: None,
             })
             .collect();
+        if stops {
+            return self.stop_calls(event.offset);
+        }
         if self.setting.agent.on_input == OnInput::Interrupt && !self.state.waiting.is_empty() && !self.replay {
             // It was broken off for newer input, and had answered already.
             return self.fail_all(event.offset, "interrupted");
@@ -451,14 +453,16 @@ impl Machine<'_> {
         if self.state.phase == Phase::Calling && self.state.calls.iter().all(|call| call.stage == Stage::Ended) {
             self.state.phase = Phase::Idle;
             self.state.calls.clear();
-            self.state.goes_on = true;
+            self.state.goes_on = !std::mem::take(&mut self.state.stops);
         }
     }
 
     /// Its end is appended with this decision.
     fn ending(&mut self, call_id: &str) {
+        let now = self.setting.now;
         if let Some(call) = self.state.open(call_id) {
             call.stage = Stage::Ending;
+            call.until = now;
         }
     }
 
@@ -478,6 +482,13 @@ impl Machine<'_> {
         }
     }
 
+    /// Ends all calls, and nothing follows when their ends were seen.
+    fn stop_calls(&mut self, cause: u64) {
+        self.state.stops = true;
+        self.fail_all(cause, "interrupted");
+        self.stop(cause, self.state.interrupted, "interrupted");
+    }
+
     fn fail_child(&mut self, path: &str, cause: u64, error: &str) {
         let its = self.state.calls.iter().find(|call| call.child.as_deref() == Some(path));
         if let Some(call_id) = its.map(|call| call.call_id.clone()) {
@@ -489,7 +500,9 @@ impl Machine<'_> {
         let now = self.setting.now;
         let late = self.state.calls.iter().filter(|call| ends_at(call).is_some_and(|at| at <= now));
         for Call { call_id, stage, output, .. } in late.cloned().collect::<Vec<Call>>() {
-            if stage == Stage::Ending {
+            if stage == Stage::Ending && !self.events.is_empty() {
+                // It may come with the next events.
+            } else if stage == Stage::Ending {
                 // Its end never came back: whatever that was, the agent goes on.
                 self.ended(&call_id, Link::default());
             } else if stage == Stage::Approval {
@@ -562,6 +575,10 @@ impl Machine<'_> {
     }
 
     fn stop(&mut self, cause: u64, up_to: u64, reason: &str) {
+        if self.replay {
+            // It comes with the event that says so.
+            return;
+        }
         self.append(("agent.stopped", json!({"agent": self.setting.slug, "reason": reason, "upTo": up_to}), cause));
         self.reply(cause, up_to, "tool.failed", ("error", &format!("the agent stopped: {reason}")));
     }

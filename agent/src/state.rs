@@ -27,6 +27,9 @@ pub struct State {
     /// It was asked to stop while the model is called: nothing follows.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub stops: bool,
+    /// The last event that asked it to stop.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub interrupted: u64,
     /// The event that the next turn follows from, when no input does: the one with the most turns in its chain.
     pub chain: Link,
     /// Whom answers are owed to.
@@ -35,6 +38,11 @@ pub struct State {
     /// Since when it waits for other subscriptions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held_since: Option<Millis>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Input that waits for a turn.

@@ -339,8 +339,12 @@ fn comparable(state: &State) -> State {
     let mut state = state.clone();
     state.held_since = None;
     state.chain.offset = 0;
-    for call in state.calls.iter_mut().filter(|call| call.stage == Stage::Ended) {
-        (call.child, call.until) = (None, 0);
+    for call in &mut state.calls {
+        // Live it counts from when it was decided, replayed from when it was written.
+        call.until = 0;
+        if call.stage == Stage::Ended {
+            call.child = None;
+        }
     }
     if let Phase::Asking { check_at, .. } = &mut state.phase {
         *check_at = 0;
