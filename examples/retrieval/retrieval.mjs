@@ -19,7 +19,7 @@ const notes = await Promise.all(
 function found(text) {
   const wanted = words(text);
   const [best] = notes
-    .map((note) => ({ ...note, score: note.words.intersection(wanted).size }))
+    .map((note) => ({ ...note, score: [...wanted].filter((word) => note.words.has(word)).length }))
     .sort((a, b) => b.score - a.score);
   return best?.score ? best : undefined;
 }
