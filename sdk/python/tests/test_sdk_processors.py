@@ -76,7 +76,7 @@ def running(processor: Processor[Any], stream: Stream, **options: Any) -> Iterat
         stop.set()
         thread.join(PATIENCE)
     assert not thread.is_alive()
-    assert failures == []
+    assert [getattr(failure, "code", failure) for failure in failures] == []
 
 
 def answers(stream: Stream) -> list[Event[Any]]:
@@ -261,14 +261,28 @@ def test_an_answer_that_is_refused_is_told_and_halts(tailrace: Tailrace, path: s
             append({"type": "stream.resumed"})
 
     stream = tailrace.stream(path)
-    stream.append({"type": "begun"})
+    wanted = {"slug": "numbers", "target": {"pull": True}, "types": ["message"], "children": True}
+    stream.append({"type": "subscription.configured", "payload": {**wanted, "children": False}})
+    stream.append(message(1))
     processor = Jailbreak()
-    with running(processor, stream, on_error=processor.failed):
-        until("it is configured", lambda: stream.state()["subscriptions"])
-        stream.append(message(1))
+    with pytest.raises(TailraceError) as refused:
+        run(processor, stream, types="message", on_error=processor.failed)
+    assert refused.value.code == "forbidden"
+    assert [error for error, _ in processor.errors] == [str(refused.value)]
+
+    # It is one stream that is halted. Others go on.
+    stream.append({"type": "subscription.configured", "payload": wanted})
+    processor = Jailbreak()
+    with running(processor, stream, children=True, on_error=processor.failed):
         until("it is told", lambda: processor.errors)
-        until("it is halted", lambda: list(stream.read(types="subscription.halted")))
-    assert len(processor.errors) == 1
+        tailrace.stream(f"{path}/below").append(message(1))
+        until("others go on", lambda: len(processor.errors) == 2)
+
+    # Who comes to what is halted is told.
+    told = Jailbreak()
+    with running(told, stream, children=True, on_error=told.failed):
+        until("it is told", lambda: told.errors)
+    assert told.errors[0][0].startswith("the subscription numbers is halted")
 
 
 def test_what_takes_longer_than_a_lease_keeps_it(tailrace: Tailrace, path: str) -> None:

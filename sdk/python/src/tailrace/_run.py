@@ -59,7 +59,8 @@ async def run_async(
 
     An error in the processor is appended as `error.occurred`, told to `on_error` (which logs by default), and the event
     is tried again later. Cancelled, it leases nothing more, finishes the event in hand (for at most ten seconds), gives
-    back the rest and ends; cancelled once more, it ends at once. Raises `TailraceError` when nothing can be leased.
+    back the rest and ends; cancelled once more, it ends at once. Raises `TailraceError` when nothing can be leased, or
+    when an answer can never be accepted, which halts the subscription (with `children` that of one stream: it goes on).
     """
     wish = _Wish(
         slug=slug or processor.slug or "",
@@ -205,6 +206,14 @@ class _Lost(Exception):
     """The lease is not ours any more."""
 
 
+class _Refused(Exception):
+    """What was settled can never be accepted."""
+
+    def __init__(self, error: TailraceError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 class _Abandoned(Exception):
     """There is no time left for the event in hand."""
 
@@ -257,6 +266,8 @@ class _Worker:
         wanted = self.wish.configured()
         if found is None or _meaning(found) != _meaning(wanted):
             await self.stream.append({"type": "subscription.configured", "payload": wanted})
+        elif halted := found.get("halted"):
+            self.on_error(RuntimeError(f"the subscription {self.slug} is halted: {halted.get('reason')}"), None)
 
     async def _work(self) -> None:
         """Leases and settles until it is to stop."""
@@ -328,6 +339,8 @@ class _Worker:
         except _Lost:
             # What was not settled is handed out again.
             pass
+        except _Refused as refused:
+            raise refused.error from None
         except _Abandoned:
             await self._give_back(lease)
         except Exception as error:
@@ -378,13 +391,16 @@ class _Worker:
                 return
 
     async def _settle(self, lease: dict[str, Any], said: dict[str, Any]) -> None:
-        """Settles, as often as it takes. Raises `_Lost`."""
+        """Settles, as often as it takes. Raises `_Lost`, and `_Refused` when the subscription is halted by that."""
         seconds = max(self.stream.tailrace.retry_for, self.seconds)
         try:
             await self.stream._drive(calls.told(self._settle_call(lease, said), seconds))
         except TailraceError as error:
             if error.code != "lease_lost" and error.status != 404:
                 self.on_error(error, None)
+                # One stream of many that is halted says so itself.
+                if 400 <= error.status < 500 and not error.retryable and not self.wish.children:
+                    raise _Refused(error) from error
             raise _Lost from error
 
     async def _give_back(self, lease: dict[str, Any]) -> None:
@@ -395,7 +411,7 @@ class _Worker:
     async def _failed(self, lease: dict[str, Any], event: Event[Any], error: Exception) -> None:
         """Says so in the stream, and lets it be tried again."""
         self.on_error(error, event)
-        message = message_of(error)
+        message = message_of(error)[:1000]
         digest = hashlib.sha256(message.encode(errors="replace")).hexdigest()
         said: EventLike = {
             "type": "error.occurred",
