@@ -9,8 +9,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { start } from "../../scripts/runtime.mjs";
 import { aServer, said, over } from "./support.mjs";
 
-/** How long anything may take: what dies twice with its process waits half a minute. */
-const PATIENCE_MS = 180_000;
+/** How long anything may take: what dies with its process again and again waits for minutes. */
+const PATIENCE_MS = 300_000;
 
 /** A runtime on a disk of its own. `kill` is a kill -9 of all its processes; it starts again at once. */
 export class Mortal {
@@ -135,12 +135,12 @@ const chunk = (choice) => `data: ${JSON.stringify({ choices: [{ index: 0, ...cho
  * a text, one that takes its time as `{text, ms}`, calls as `[{name, arguments}]`, or a status that it refuses with.
  */
 export async function aModel(answer) {
-  const model = { asked: 0, speaking: 0 };
+  const model = { finished: 0, speaking: 0 };
   const url = await aServer(async (request, response, body) => {
     const json = JSON.parse(body);
-    model.asked++;
     model.speaking++;
     response.once("close", () => model.speaking--);
+    response.once("finish", () => model.finished++);
     const at = json.messages.findLastIndex(({ role }) => role === "user");
     const results = json.messages.slice(at + 1).filter(({ role }) => role === "tool");
     const wanted = await answer(json.messages[at].content, results, json);
