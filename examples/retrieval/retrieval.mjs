@@ -34,6 +34,6 @@ const retrieval = {
 
 await stream.append({
   type: "subscription.configured",
-  payload: { slug: "helper", target: { agent: { ...model, waitFor: ["retrieval"] } } },
+  payload: { slug: "helper", target: { agent: { ...model, debounceMs: 0, waitFor: ["retrieval"] } } },
 });
 await run(retrieval, { stream, slug: "retrieval", types: ["agent.input-added"] });

@@ -15,7 +15,7 @@ class Safety(Processor[None]):
         if not SECRET.search(said):
             append({"type": "safety.passed", "payload": {"of": event.offset}})
             return
-        # First it is forgotten: else the agent would answer when the stream is resumed.
+        # First it is not to be answered: else it would be, as soon as the stream is resumed.
         append({"type": "agent.interrupt-requested"})
         append({"type": "stream.paused", "payload": {"reason": f"event {event.offset} may hold a secret"}})
 

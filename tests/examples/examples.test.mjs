@@ -149,8 +149,12 @@ describe("examples", { concurrency: true }, () => {
     assert.equal(paused.cause.offset, bad.offset);
     assert.equal((await stream.post({ type: "agent.input-added", payload: { content: "?" } })).status, 423);
     await stream.append({ type: "stream.resumed" });
-    await stream.input("Then a coffee.");
+    await stream.event("agent.stopped", { reason: "interrupted" });
+    assert.equal(model.requests.length, 1, "the model was not asked");
+    const next = await stream.input("Then a coffee.");
     await stream.outputs(2);
+    const turns = await stream.events("agent.turn-started");
+    assert.equal(turns.at(-1).cause.offset, next.offset);
     assert.equal(model.requests.length, 2);
   });
 
