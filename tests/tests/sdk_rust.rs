@@ -111,6 +111,22 @@ async fn a_refusal_is_an_error_with_its_code_at_once() {
     assert!(begun.elapsed() < Duration::from_secs(30), "a person resumes it: nothing is tried again");
 }
 
+#[tokio::test]
+async fn what_rust_has_no_number_for_is_passed_all_the_same() {
+    let black_box = a_stream();
+    for body in [r#"{"type":"x","payload":[1e400,"1e400"]}"#, r#"{"type":"x","payload":["a\ud800"]}"#] {
+        let _ = black_box.post(body).await.ok();
+    }
+    let stream = sdk(&shared().url).stream(&black_box.path).unwrap();
+
+    let read = stream.read().types(["x"]).all().await.unwrap();
+    let followed: Vec<Event> =
+        timeout(PATIENCE, stream.tail().types(["x"]).take(2).try_collect()).await.unwrap().unwrap();
+
+    assert_eq!(read, followed);
+    assert_eq!((&read[0].payload, &read[1].payload), (&json!([f64::MAX, "1e400"]), &json!(["a\u{fffd}"])));
+}
+
 /// Between the SDK and the runtime: of every three connections it cuts two, when the answer begins.
 async fn unlucky_proxy(runtime: &Runtime) -> (String, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

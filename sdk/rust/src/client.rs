@@ -11,6 +11,7 @@ use tailrace_model::StreamPath;
 
 use crate::clock;
 use crate::error::{Error, Refusal};
+use crate::json;
 use crate::retry::{Attempts, Retry, retry_after};
 use crate::stream::Stream;
 
@@ -210,7 +211,7 @@ impl Call {
 
 impl Answer {
     pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        serde_json::from_slice(&self.body).map_err(|error| Error::Answer(error.to_string()))
+        json::read(&self.body).map_err(|error| Error::Answer(error.to_string()))
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {

@@ -1,9 +1,11 @@
 //! What a tail knows: how far it has come, and what of what it hears is new. No I/O.
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use tailrace_model::cursor::Cursor;
 
 use crate::event::Event;
+use crate::json;
 use crate::sse::Block;
 use crate::tail::TailItem;
 
@@ -106,8 +108,8 @@ impl Follower {
     }
 }
 
-fn read<'a, T: Deserialize<'a>>(data: &'a str) -> Result<T, Nonsense> {
-    serde_json::from_str(data).map_err(|error| Nonsense(format!("{error} in what is followed")))
+fn read<T: DeserializeOwned>(data: &str) -> Result<T, Nonsense> {
+    json::read(data.as_bytes()).map_err(|error| Nonsense(format!("{error} in what is followed")))
 }
 
 #[cfg(test)]

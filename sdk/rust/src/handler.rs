@@ -99,7 +99,7 @@ impl<P: Processor> Handler<P> {
         if let Err(reason) = self.check(&parts.headers, body.as_ref(), now_seconds) {
             return answer(StatusCode::UNAUTHORIZED, &json!({"error": reason}));
         }
-        let push = serde_json::from_slice::<Push>(body.as_ref());
+        let push = crate::json::read::<Push>(body.as_ref());
         drop(body);
         match push {
             Err(error) => answer(StatusCode::BAD_REQUEST, &json!({"error": format!("this is no push: {error}")})),

@@ -44,6 +44,7 @@ pub mod tail;
 
 mod clock;
 mod follower;
+mod json;
 mod lease;
 mod platform;
 mod sse;

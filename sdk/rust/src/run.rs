@@ -35,7 +35,8 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// The subscription is configured if it is missing or other than wanted here. Then what is due is leased, and each event is
 /// folded, acted on and settled, with the state and what the processor appends, in one transaction. A restart goes on
 /// exactly there. When the processor fails, `error.occurred` is appended and the event is tried again by the deployment's
-/// schedule; what stands behind it waits.
+/// schedule; what stands behind it waits. An answer that can never be accepted halts the subscription, and ends a run over
+/// one stream.
 #[must_use = "it runs when it is awaited"]
 pub struct Run<P> {
     stream: Stream,
@@ -209,7 +210,7 @@ impl<P: Processor> Run<P> {
                 None => return Ok(()),
                 Some(Ok(Some(lease))) => {
                     attempts.succeeded();
-                    self.process(lease, stop).await;
+                    self.process(lease, stop).await?;
                     Duration::ZERO
                 }
                 Some(Ok(None)) if asked.elapsed() < AT_ONCE => attempts.pause(),
@@ -231,9 +232,12 @@ impl<P: Processor> Run<P> {
     }
 
     /// All events of a lease.
-    async fn process(&self, mut lease: Lease, stop: &CancellationToken) {
+    ///
+    /// # Errors
+    /// A settle that can never be accepted: its subscription is halted by that.
+    async fn process(&self, mut lease: Lease, stop: &CancellationToken) -> Result<(), Error> {
         let events = std::mem::take(&mut lease.events);
-        let Some(first) = events.first().map(|event| event.offset) else { return };
+        let Some(first) = events.first().map(|event| event.offset) else { return Ok(()) };
         let settled = match state_of(&self.processor, &lease.state) {
             Err(failure) => self.fail(&lease, first, failure).await,
             Ok(state) if lease.replay => self.fold(&lease, events, state).await,
@@ -241,9 +245,13 @@ impl<P: Processor> Run<P> {
         };
         match settled {
             // It is somebody else's by now.
-            Err(error) if is_lost(&error) => {}
-            Err(error) => self.tell(&Trouble::Deployment(error)),
-            Ok(()) => {}
+            Err(error) if is_lost(&error) => Ok(()),
+            // Of many streams, the others have nothing to do with it.
+            Err(error) if error.is_passing() || self.subscription.children => {
+                self.tell(&Trouble::Deployment(error));
+                Ok(())
+            }
+            settled => settled,
         }
     }
 
