@@ -178,7 +178,8 @@ impl Script {
     ) -> Result<(String, Vec<(String, String)>), String> {
         let url = here.url(url).ok_or("fetch: this is no absolute URL")?;
         if !self.code.may_call(&url.hostname, url.port) {
-            return Err(format!("fetch: {} is not among allowHosts", url.hostname));
+            let port = url.port.map_or_else(String::new, |port| format!(":{port}"));
+            return Err(format!("fetch: {}{port} is not among allowHosts", url.hostname));
         }
         target::check(&url, &here.allowed()).map_err(|error| format!("fetch: {error}"))?;
         let mut filled = Vec::with_capacity(headers.len());

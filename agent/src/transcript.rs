@@ -26,8 +26,10 @@ pub struct Transcript {
     config: Option<Subscription>,
     tools: BTreeMap<String, conversation::Tool>,
     entries: Vec<Entry>,
-    /// Where in `entries` the output stands that asked for a call, and the call's place in it.
-    asked: BTreeMap<String, (usize, usize)>,
+    /// Calls that were asked for, and what became of them: the first end counts.
+    results: BTreeMap<String, Option<(String, bool)>>,
+    /// Up to where each request told the model.
+    told: BTreeMap<String, u64>,
     /// How many outputs there were: the ids of calls are made of it.
     outputs: u64,
     last_turn: u64,
@@ -35,8 +37,16 @@ pub struct Transcript {
 
 #[derive(Debug)]
 enum Entry {
-    Said { role: Role, content: Content },
-    Output { content: String, calls: Vec<Call>, results: Vec<Option<(String, bool)>> },
+    Said {
+        offset: u64,
+        role: Role,
+        content: Content,
+    },
+    /// The calls with their ids in the log.
+    Output {
+        content: String,
+        calls: Vec<(String, Call)>,
+    },
 }
 
 impl Transcript {
@@ -48,7 +58,8 @@ impl Transcript {
             config: None,
             tools: BTreeMap::new(),
             entries: Vec::new(),
-            asked: BTreeMap::new(),
+            results: BTreeMap::new(),
+            told: BTreeMap::new(),
             outputs: 0,
             last_turn: 0,
         }
@@ -96,21 +107,25 @@ impl Transcript {
                     Some("assistant") => Role::Assistant,
                     _ => Role::User,
                 };
-                self.entries.push(Entry::Said { role, content: content() });
+                self.entries.push(Entry::Said { offset: event.offset, role, content: content() });
             }
             "agent.context-added" if payload.is_for("agent", &self.slug) && payload.is_for("to", &self.slug) => {
-                self.entries.push(Entry::Said { role: Role::System, content: content() });
+                let said = Entry::Said { offset: event.offset, role: Role::System, content: content() };
+                self.entries.push(said);
             }
             "agent.turn-started" if is_own => {
                 self.last_turn = self.last_turn.max(payload.read("turn").unwrap_or(0));
+                if let (Some(request), Some(up_to)) = (payload.text("requestId"), payload.read("upTo")) {
+                    self.told.insert(request, up_to);
+                }
             }
             "agent.output-added" if is_own => {
                 let content = payload.raw("content").map_or_else(String::new, text_of);
-                self.output(content, payload.read("toolCalls").unwrap_or_default());
+                self.output(payload, content, payload.read("toolCalls").unwrap_or_default());
             }
             "agent.turn-interrupted" if is_own => {
                 if let Some(partial) = payload.text("partial").filter(|partial| !partial.is_empty()) {
-                    self.output(partial, Vec::new());
+                    self.output(payload, partial, Vec::new());
                 }
             }
             _ => {}
@@ -144,28 +159,24 @@ impl Transcript {
         }
     }
 
-    fn output(&mut self, content: String, wanted: Vec<Wanted>) {
+    /// An answer stands behind what it answers: what came while the model was called it did not know.
+    fn output(&mut self, payload: &Payload, content: String, wanted: Vec<Wanted>) {
         self.outputs += 1;
         let mut calls = Vec::with_capacity(wanted.len());
-        for (index, wanted) in wanted.into_iter().enumerate() {
-            self.asked.insert(wanted.call_id, (self.entries.len(), index));
-            let Arguments(arguments) = wanted.arguments;
-            calls.push(Call {
-                id: format!("call_{}_{index}", self.outputs),
-                name: wanted.name,
-                arguments: text_of(&arguments),
-            });
+        for (index, Wanted { call_id, name, arguments: Arguments(arguments) }) in wanted.into_iter().enumerate() {
+            self.results.insert(call_id.clone(), None);
+            let id = format!("call_{}_{index}", self.outputs);
+            calls.push((call_id, Call { id, name, arguments: text_of(&arguments) }));
         }
-        let results = vec![None; calls.len()];
-        self.entries.push(Entry::Output { content, calls, results });
+        let told = payload.text("requestId").and_then(|request| self.told.get(&request)).copied().unwrap_or(u64::MAX);
+        let is_unknown = |entry: &&Entry| matches!(entry, Entry::Said { offset, .. } if *offset > told);
+        let unknown = self.entries.iter().rev().take_while(is_unknown).count();
+        self.entries.insert(self.entries.len() - unknown, Entry::Output { content, calls });
     }
 
     /// The first end of a call counts.
     fn result(&mut self, call_id: Option<&str>, content: String, failed: bool) {
-        let Some((entry, index)) = call_id.and_then(|call_id| self.asked.get(call_id)) else { return };
-        if let Some(Entry::Output { results, .. }) = self.entries.get_mut(*entry)
-            && let Some(result) = results.get_mut(*index)
-        {
+        if let Some(result) = call_id.and_then(|call_id| self.results.get_mut(call_id)) {
             result.get_or_insert((content, failed));
         }
     }
@@ -176,14 +187,16 @@ impl Transcript {
         let mut messages = Vec::with_capacity(self.entries.len());
         for entry in &self.entries {
             match entry {
-                Entry::Said { role, content } => {
+                Entry::Said { role, content, .. } => {
                     messages.push(Message::Input { role: *role, content: content.clone() });
                 }
-                Entry::Output { content, calls, results } => {
-                    messages.push(Message::Output { content: content.clone(), calls: calls.clone() });
-                    for (call, result) in calls.iter().zip(results) {
+                Entry::Output { content, calls } => {
+                    let wanted = calls.iter().map(|(_, call)| call.clone()).collect();
+                    messages.push(Message::Output { content: content.clone(), calls: wanted });
+                    for (call_id, call) in calls {
+                        let result = self.results.get(call_id).cloned().flatten();
                         let (content, failed) =
-                            result.clone().unwrap_or_else(|| ("failed: there is no result yet".to_owned(), true));
+                            result.unwrap_or_else(|| ("failed: there is no result yet".to_owned(), true));
                         messages.push(Message::Result { id: call.id.clone(), content, failed });
                     }
                 }

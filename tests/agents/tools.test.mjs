@@ -252,7 +252,8 @@ describe("a tool by URL", { concurrency: true }, () => {
     gate.resolve();
     await stream.input("and then?");
     await stream.outputs(3);
-    assert.equal((await stream.events("tool.completed")).length, 0);
+    // The answer may still come in: the first end counts.
+    assert.match((await told(stream))[0], /^failed/);
     assert.equal((await stream.events("tool.failed")).length, 1);
   });
 
