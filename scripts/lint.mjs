@@ -46,7 +46,18 @@ const checks = {
 /** The code that exists only in the Worker. */
 async function clippyForWasm(rust, cargo) {
   const target = "wasm32-unknown-unknown";
-  const args = ["clippy", "-p", "tailrace", "-p", "tailrace-durable", "--lib", "--target", target];
+  const args = [
+    "clippy",
+    "-p",
+    "tailrace",
+    "-p",
+    "tailrace-durable",
+    "-p",
+    "tailrace-sdk",
+    "--lib",
+    "--target",
+    target,
+  ];
   if (rust.route === "debian") {
     return cargo([...args, "-Zbuild-std=std,panic_unwind", ...deny], { ...rust.wasmEnv, RUSTC_BOOTSTRAP: "1" });
   }
