@@ -70,10 +70,10 @@ pub struct Failed {
 }
 
 /// One row a call. `tell` and `payload` are what the stream is to be told, `again` when the next attempt is made behind that; none = it
-/// was the last. `stops` says that somebody broke it off.
+/// was the last. `losses` are the attempts that died with their process: they say nothing about the model. `stops` says that somebody broke it off.
 const CALLS: &str = "CREATE TABLE IF NOT EXISTS calls (
     request TEXT PRIMARY KEY, ask TEXT NOT NULL, phase TEXT NOT NULL, attempt INTEGER NOT NULL, due INTEGER NOT NULL,
-    stops INTEGER NOT NULL, tell TEXT, payload TEXT, again INTEGER) WITHOUT ROWID";
+    losses INTEGER NOT NULL, stops INTEGER NOT NULL, tell TEXT, payload TEXT, again INTEGER) WITHOUT ROWID";
 
 /// Somebody who is at a row says so at least this often.
 pub const BEAT_MS: Millis = 4_000;
@@ -89,6 +89,9 @@ const PAUSED_MS: Millis = 3_600_000;
 
 /// From one attempt to the next; after the last it is given up.
 const DELAYS_MS: [Millis; 4] = [1_000, 4_000, 15_000, 60_000];
+
+/// So many attempts may die with their process. Each may have cost money.
+const LOSSES: u32 = 20;
 
 /// A provider may ask for so much patience.
 const RETRY_AFTER_MAX_MS: u64 = 300_000;
@@ -115,7 +118,7 @@ impl<S: Sql> Runner<S> {
         self.sql.run(CALLS, &[])?;
         let text = serde_json::to_string(ask).map_err(|error| Failure::Storage(error.to_string()))?;
         self.sql.run(
-            "INSERT INTO calls (request, ask, phase, attempt, due, stops) VALUES (?, ?, 'due', 0, ?, 0)
+            "INSERT INTO calls (request, ask, phase, attempt, due, losses, stops) VALUES (?, ?, 'due', 0, ?, 0, 0)
              ON CONFLICT (request) DO UPDATE SET due = min(due, excluded.due) WHERE phase = 'paused'",
             &[ask.request_id.as_str().into(), text.as_str().into(), now.at.into()],
         )?;
@@ -176,12 +179,7 @@ impl<S: Sql> Runner<S> {
                 self.next(now)
             }
             "asking" => {
-                let failed = Failed {
-                    error: "the call was cut off: its process ended".to_owned(),
-                    retryable: true,
-                    ..Failed::default()
-                };
-                self.failed(now, &ask.request_id, &failed)?;
+                self.lost(now, &ask.request_id)?;
                 self.next(now)
             }
             "telling" => {
@@ -244,11 +242,30 @@ impl<S: Sql> Runner<S> {
     /// # Errors
     /// [`Failure::Storage`]
     pub fn failed(&self, now: Moment, request: &str, failed: &Failed) -> Result<(), Failure> {
+        let attempt = self.find(request)?.map_or(0, |(_, attempt)| attempt);
+        let losses = self.losses(request)?;
+        self.fails(now, request, failed, retry_at(now, attempt.saturating_sub(losses), failed))
+    }
+
+    /// An attempt died with its process, which says nothing about the model: it is made again at once.
+    fn lost(&self, now: Moment, request: &str) -> Result<(), Failure> {
+        self.sql.run("UPDATE calls SET losses = losses + 1 WHERE request = ?", &[request.into()])?;
+        let error = "the call was cut off: its process ended".to_owned();
+        let failed = Failed { error, retryable: true, ..Failed::default() };
+        let again = (self.losses(request)? <= LOSSES).then_some(now.at);
+        self.fails(now, request, &failed, again)
+    }
+
+    fn losses(&self, request: &str) -> Result<u32, Failure> {
+        let rows = self.sql.run("SELECT losses FROM calls WHERE request = ?", &[request.into()])?;
+        Ok(rows.first().map_or(0, |row| u32::try_from(row.number(0)).unwrap_or(u32::MAX)))
+    }
+
+    fn fails(&self, now: Moment, request: &str, failed: &Failed, again: Option<Millis>) -> Result<(), Failure> {
         let Some((ask, attempt)) = self.find(request)? else { return Ok(()) };
         if self.stops(request)? {
             return self.interrupted(now, request, "");
         }
-        let again = retry_at(now, attempt, failed);
         let mut payload = json!({
             "agent": ask.slug, "turn": ask.turn, "requestId": request, "attempt": attempt,
             "error": cut(&failed.error, limits::REASON_BYTES), "final": again.is_none(),

@@ -186,6 +186,25 @@ fn an_attempt_at_which_nobody_is_any_more_died_with_its_process() {
 }
 
 #[test]
+fn attempts_that_died_with_their_process_use_up_none_of_the_five_but_do_not_go_on_for_ever() {
+    let runner = asking();
+    let mut now = 0;
+    for lost in 1..=20_u32 {
+        now += 20_000;
+        let outcome = telling(&runner, at(now));
+        assert_eq!(payload(&outcome)["final"], false, "{lost}");
+        runner.told(ID, &outcome.key).unwrap();
+        assert_eq!(attempt(&runner, at(now)), Some(lost + 1), "it is made again at once");
+    }
+    runner.failed(at(now), ID, &unavailable()).unwrap();
+    let outcome = telling(&runner, at(now));
+    assert_eq!(payload(&outcome)["final"], false, "the model itself failed once");
+    runner.told(ID, &outcome.key).unwrap();
+    assert_eq!(attempt(&runner, at(now + 1_000)), Some(22));
+    assert_eq!(payload(&telling(&runner, at(now + 30_000)))["final"], true);
+}
+
+#[test]
 fn an_error_is_cut_to_what_a_reason_may_have() {
     let runner = asking();
     runner.failed(at(0), ID, &Failed { error: "é".repeat(10_000), ..unavailable() }).unwrap();
