@@ -65,5 +65,6 @@ fn answered(event_type: &str, payload: &Value, cause: u64, system: &Value) -> Op
         fragment: fragment.to_text().ok()?,
         is_system: true,
         is_turn: false,
+        call: None,
     })
 }

@@ -422,10 +422,11 @@ impl Machine<'_> {
         let Some(ran) = tools::run(self.setting, event.offset, call_id, name, arguments) else { return };
         match ran {
             Ran::Completed { append, result } => {
-                self.decision.append.extend(append);
+                let of_call = |answered: Answered| Answered { call: Some(call_id.to_owned()), ..answered };
+                self.decision.append.extend(append.into_iter().map(of_call));
                 let payload = self.signed(json!({"callId": call_id, "result": result}));
                 match crate::append::event(self.setting.slug, "tool.completed", &payload, event.offset) {
-                    Some(completed) => self.decision.append.push(completed),
+                    Some(completed) => self.decision.append.push(of_call(completed)),
                     None => return self.fail(call_id, event.offset, "the result nests too deep"),
                 }
                 self.ending(call_id);

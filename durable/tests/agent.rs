@@ -424,6 +424,7 @@ fn a_turn_is_one_more_in_the_chain_of_causes_and_its_end_as_many() {
         fragment: r#""type":"agent.turn-started","payload":{}"#.to_owned(),
         is_system: true,
         is_turn,
+        call: None,
     };
     let append = vec![started(true, 3), started(false, 3)];
     let said =
@@ -432,6 +433,37 @@ fn a_turn_is_one_more_in_the_chain_of_causes_and_its_end_as_many() {
     let log = d.log(S);
     let turns: Vec<&Value> = log[3..].iter().map(|event| &event["cause"]["turns"]).collect();
     assert_eq!(turns, [1, 0]);
+}
+
+#[test]
+fn what_a_tool_appends_and_the_stream_refuses_fails_its_call_and_nothing_else() {
+    let mut d = with_agent(&json!({}));
+    input(&mut d);
+    let leased = d.pushed();
+    let appended = |event_type: &str, payload: &str, call: Option<&str>| tailrace_model::settle::Answered {
+        to: None,
+        event_type: event_type.to_owned(),
+        key: None,
+        cause: Some((None, 3)),
+        fragment: format!(r#""type":"{event_type}","payload":{payload}"#),
+        is_system: true,
+        is_turn: false,
+        call: call.map(str::to_owned),
+    };
+    let append = vec![
+        appended("tool.requested", r#"{"callId":"c.1"}"#, None),
+        appended("subscription.resumed", r#"{"slug":"nobody"}"#, Some("c.0")),
+        appended("tool.completed", r#"{"callId":"c.0"}"#, Some("c.0")),
+    ];
+    let said =
+        settling::Said { lease: leased.lease, append, state: Some("{}".to_owned()), ..settling::Said::default() };
+    assert_eq!(d.tell_settled(S, &said).unwrap().status, 200);
+    let log = d.log(S);
+    let types: Vec<&str> = log[3..].iter().map(|event| event["type"].as_str().unwrap()).collect();
+    assert_eq!(types, ["tool.requested", "tool.failed"]);
+    assert_eq!(log[4]["payload"]["callId"], "c.0");
+    assert!(log[4]["payload"]["error"].as_str().unwrap().contains("no subscription nobody"), "{}", log[4]);
+    assert!(d.state(S, None).json()["subscriptions"]["w"]["halted"].is_null());
 }
 
 // Tools as subscriptions.

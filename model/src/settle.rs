@@ -49,6 +49,9 @@ pub struct Answered {
     /// It begins a turn of a model: one more in the chain of causes.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_turn: bool,
+    /// The call of a tool that appends it: if it is refused, that call failed, and nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<String>,
 }
 
 /// True for a JSON object with any of the fields of a settle: what a push is answered with is one then.
@@ -172,6 +175,7 @@ fn answered_from(text: &str, index: usize, here: &StreamPath, writer: Writer) ->
         fragment: event.fragment,
         is_system: false,
         is_turn: false,
+        call: None,
     })
 }
 

@@ -9,6 +9,7 @@
 //! | `configure` | what control events do to them |
 //! | [`lease`] | which events are next, and giving them to one holder |
 //! | [`settle`] | what the holder says: cursor, state and appended events in one transaction |
+//! | `refused` | what an agent's tool appends and the stream refuses |
 //! | [`retry`] | when a failed attempt is tried again |
 //! | [`push`] | what is handed to the courier now |
 //! | [`outbox`] | what answers append to other streams |
@@ -21,6 +22,7 @@ pub mod lease;
 pub mod outbox;
 pub mod progress;
 pub mod push;
+mod refused;
 pub mod report;
 pub mod retry;
 pub mod settle;

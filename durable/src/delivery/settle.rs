@@ -1,5 +1,7 @@
 //! What the holder of a lease says: the cursor, the state and the appended events are one transaction.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tailrace_model::cause::{Cause, Origin};
@@ -13,6 +15,7 @@ use super::Delivery;
 use super::lease::{self, Wish, look_ahead, slug_of};
 use super::outbox::{self, Outgoing};
 use super::progress::{Attempt, LastSettle, Lease, save, save_with_state};
+use super::refused;
 use super::retry::{self, Failed};
 use crate::commit::{Committed, Entry, Kind, commit, resolve};
 use crate::log::Reader;
@@ -151,16 +154,24 @@ fn apply<S: Sql>(
     let up_to = up_to(lease, said)?;
     let progress = stream.life.as_ref().and_then(|life| life.deliveries.get(slug)).map(|delivery| &delivery.progress);
     let before = progress.map_or((0, 0), |progress| (progress.since, progress.epoch));
-    match append_here(stream, now, slug, up_to, said) {
+    let mut appended = append_here(stream, now, slug, up_to, said);
+    let mut said = Cow::Borrowed(said);
+    if let Err(Failure::Refused(problem)) = &appended
+        && let Some(rest) = refused::without_calls(slug, &said, problem)
+    {
+        appended = append_here(stream, now, slug, up_to, &rest);
+        said = Cow::Owned(rest);
+    }
+    match appended {
         Ok(committed) => {
-            send_elsewhere(stream, now, slug, up_to, said)?;
-            let answer = advance(stream, now, slug, (lease, before), up_to, said, committed.as_ref())?;
+            send_elsewhere(stream, now, slug, up_to, &said)?;
+            let answer = advance(stream, now, slug, (lease, before), up_to, &said, committed.as_ref())?;
             Ok(Settled { answer: Ok(answer), committed, next: None })
         }
         // Nothing is written yet. It would be refused again, however often it was delivered.
         Err(Failure::Refused(problem)) => {
             let reason = format!("the answer can never be accepted: {}", problem.detail());
-            record(stream, now, slug, lease, said, Some(&reason));
+            record(stream, now, slug, lease, &said, Some(&reason));
             retry::halt(stream, now, slug, &reason, said.status)?;
             Ok(done(Err(problem)))
         }
