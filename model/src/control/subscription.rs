@@ -231,17 +231,23 @@ pub fn secret_for(deployment: &dyn Deployment, name: &str, host: &str) -> Result
 
 fn target_from(fields: &mut Fields) -> Result<Target, Problem> {
     let known = "one of {\"url\": \"https://…\"}, {\"pull\": true}, {\"agent\": {…}} and {\"javascript\": {…}}";
-    let Some(Value::Object(target)) = fields.take("target") else { return Err(invalid("target", known)) };
-    let mut members = target.into_iter();
-    let (Some((name, value)), None) = (members.next(), members.next()) else { return Err(invalid("target", known)) };
-    match (name.as_str(), value) {
-        ("url", Value::String(url)) if url.len() <= limits::URL_BYTES => Ok(Target::Url { url }),
-        ("url", _) => Err(invalid("target.url", format!("a URL of at most {} bytes", limits::URL_BYTES))),
-        ("pull", Value::Bool(true)) => Ok(Target::Pull { pull: true }),
-        ("pull", _) => Err(invalid("target.pull", "true")),
-        ("agent", agent) => Ok(Target::Agent { agent: Box::new(Agent::from_value(agent)?) }),
-        ("javascript", code) => Ok(Target::Javascript { javascript: Box::new(Javascript::from_value(code)?) }),
-        (unknown, _) => Err(invalid(&format!("target.{unknown}"), format!("a target is {known}"))),
+    let Some(Value::Object(mut target)) = fields.take("target") else { return Err(invalid("target", known)) };
+    let kinds = ["url", "pull", "agent", "javascript"];
+    let Some((kind, value)) = kinds.iter().find_map(|kind| target.remove_entry(*kind)) else {
+        return Err(invalid("target", known));
+    };
+    let found = match (kind.as_str(), value) {
+        ("url", Value::String(url)) if url.len() <= limits::URL_BYTES => Target::Url { url },
+        ("url", _) => return Err(invalid("target.url", format!("a URL of at most {} bytes", limits::URL_BYTES))),
+        ("pull", Value::Bool(true)) => Target::Pull { pull: true },
+        ("pull", _) => return Err(invalid("target.pull", "true")),
+        ("agent", agent) => Target::Agent { agent: Box::new(Agent::from_value(agent)?) },
+        (_, code) => Target::Javascript { javascript: Box::new(Javascript::from_value(code)?) },
+    };
+    match target.keys().next() {
+        None => Ok(found),
+        Some(other) if kinds.contains(&other.as_str()) => Err(invalid("target", known)),
+        Some(unknown) => Err(invalid(&format!("target.{unknown}"), format!("a target is {known}"))),
     }
 }
 
