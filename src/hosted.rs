@@ -15,6 +15,7 @@ use tailrace_model::deployment::Deployment;
 use tailrace_model::event::Writer;
 use tailrace_model::line::StoredEvent;
 use tailrace_model::settle::{Answered, Settle};
+use tailrace_model::text::without;
 use tailrace_model::{StreamPath, secret, target};
 use wasm_bindgen::prelude::*;
 
@@ -130,8 +131,7 @@ impl Script {
     #[must_use]
     #[wasm_bindgen(js_name = withoutSecrets)]
     pub fn without_secrets(&self, text: &str) -> String {
-        let sent = self.sent.iter().filter(|it| !it.is_empty());
-        sent.fold(text.to_owned(), |text, it| text.replace(it, "[secret]"))
+        without(text, &self.sent)
     }
 
     /// What to settle for a run: the state and the events as JSON, and its logs and its error, as `run` of `run.js` says

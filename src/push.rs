@@ -15,7 +15,7 @@ use tailrace_model::json::quoted;
 use tailrace_model::line::StoredEvent;
 use tailrace_model::settle::{Settle, is_settle};
 use tailrace_model::signature::{SigningSecret, message_id};
-use tailrace_model::text::cut;
+use tailrace_model::text::{cut, without};
 use tailrace_model::{Problem, StreamPath, limits, secret, target, time};
 use wasm_bindgen::prelude::*;
 
@@ -224,11 +224,7 @@ impl Delivery {
 
     /// The text without the secrets that were sent, as they are or as JSON writes them.
     fn without_secrets(&self, text: &str) -> String {
-        let sent = self.sent.iter().filter(|it| !it.is_empty());
-        sent.fold(text.to_owned(), |text, it| {
-            let quoted = quoted(it);
-            text.replace(it, "[secret]").replace(quoted.trim_matches('"'), "[secret]")
-        })
+        without(text, &self.sent)
     }
 
     /// The status and the beginning of what came with it.

@@ -5,8 +5,9 @@ use serde_json::{Map, Value, json};
 use tailrace_agent::api::{self, Failure, Reader};
 use tailrace_durable::runner::{Ask, Failed};
 use tailrace_durable::speech::Delta;
-use tailrace_model::json::{push_compact, quoted};
+use tailrace_model::json::push_compact;
 use tailrace_model::limits;
+use tailrace_model::text::without;
 use wasm_bindgen::prelude::*;
 
 use super::log::Log;
@@ -129,7 +130,9 @@ impl Asking {
     #[must_use]
     #[expect(clippy::needless_pass_by_value, reason = "what JavaScript hands over is owned")]
     pub fn refused(&self, status: u16, retry_after: Option<String>, body: &[u8]) -> String {
-        self.failed(api::refused(status, retry_after.as_deref(), body, platform::now()))
+        // Before it is cut: half a secret is not found any more.
+        let body = without(&String::from_utf8_lossy(body), &self.sent);
+        self.failed(api::refused(status, retry_after.as_deref(), body.as_bytes(), platform::now()))
     }
 
     /// The provider was not reached, or stopped in the middle: how it failed.
@@ -159,12 +162,8 @@ impl Asking {
     }
 
     fn failed(&self, failure: Failure) -> String {
-        let sent = self.sent.iter().filter(|it| !it.is_empty());
-        let error = sent.fold(failure.error, |text, it| {
-            let quoted = quoted(it);
-            text.replace(it, "[secret]").replace(quoted.trim_matches('"'), "[secret]")
-        });
-        let Failure { status, retryable, retry_after_ms, .. } = failure;
+        let Failure { error, status, retryable, retry_after_ms } = failure;
+        let error = without(&error, &self.sent);
         json!(Failed { error, status, retryable, retry_after_ms }).to_string()
     }
 
