@@ -23,12 +23,12 @@ for (const signal of ["SIGINT", "SIGTERM"]) {
 }
 
 const run = { machine: machine(state, build), quick, measures: [] };
-for (const { name, title, metrics, ...measure } of measures) {
+for (const { name, title, metrics, floor, ...measure } of measures) {
   const begun = performance.now();
   const compared = contenders.filter((contender) => (measure.contenders ?? usual).includes(contender));
   if (compared.length === 0) continue;
   const results = await inRounds({ name, ...measure }, compared, { quick, state, build, say });
-  run.measures.push({ name, title, metrics, results });
+  run.measures.push({ name, title, metrics, floor, results });
   say(`${name}: ${((performance.now() - begun) / 1000).toFixed(0)} s`);
 }
 

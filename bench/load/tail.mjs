@@ -1,6 +1,7 @@
 // A live reader: server-sent events from a raw socket.
 import net from "node:net";
 import { message } from "./connection.mjs";
+import { inParts } from "./program.mjs";
 import { ResponseReader } from "./response.mjs";
 
 /**
@@ -17,7 +18,7 @@ export function tail(url, path, onEvent, headers = {}) {
   return new Promise((resolve, reject) => {
     const socket = net.connect({ host: hostname, port: Number(port), noDelay: true });
     const reader = { close: () => socket.destroy() };
-    const take = inBlocks((block) => {
+    const take = inParts("\n\n", (block) => {
       if (block.includes("\ndata:") || block.startsWith("data:")) {
         if (/^event: *tail$/m.test(block)) resolve(reader);
         else onEvent(block);
@@ -33,13 +34,4 @@ export function tail(url, path, onEvent, headers = {}) {
     socket.once("close", () => reject(new Error("the tail was closed before the head")));
     socket.write(message("GET", path, host, { accept: "text/event-stream", ...headers }));
   });
-}
-
-function inBlocks(onBlock) {
-  let rest = "";
-  return (piece) => {
-    const blocks = (rest + piece.toString()).split("\n\n");
-    rest = blocks.pop();
-    blocks.forEach(onBlock);
-  };
 }

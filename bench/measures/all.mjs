@@ -20,6 +20,7 @@ import {
   rowsOfPushes,
   slowSubscriber,
 } from "./push.mjs";
+import { sdkAppend1, sdkAppend16, sdkMemory, sdkPull, sdkTail } from "./sdk.mjs";
 
 export const measures = [
   append,
@@ -50,4 +51,9 @@ export const measures = [
   agentFirstToken,
   agentAnswer,
   agentMany,
+  sdkAppend1,
+  sdkAppend16,
+  sdkTail,
+  sdkPull,
+  sdkMemory,
 ];

@@ -1,4 +1,4 @@
-// The Workers that are compared, as miniflare takes them.
+// The Workers that are compared, as miniflare takes them; and the clients, which all have one server of Tailrace.
 import { readFileSync } from "node:fs";
 import { unstable_getMiniflareWorkerOptions as workerOptionsOf } from "wrangler";
 import { bundle } from "../../scripts/runtime/bundle.mjs";
@@ -14,6 +14,11 @@ export const contenders = {
     worker: (build, watched) => (watched ? watchedFloor(build) : floor(["pushing.js", "bare.js", "front.js"])),
   },
   tailrace: { title: "Tailrace", worker: tailrace },
+  raw: { title: "raw HTTP", server: "tailrace" },
+  curl: { title: "`curl -N`", server: "tailrace" },
+  typescript: { title: "TypeScript", server: "tailrace" },
+  python: { title: "Python", server: "tailrace" },
+  rust: { title: "Rust", server: "tailrace" },
 };
 
 /** Those that are compared where a measure names no others. */

@@ -8,7 +8,7 @@ import { contenders } from "./contenders.mjs";
 export const usage = `node bench/run.mjs [options]
 
   --quick            shorter and fewer rounds: about four minutes instead of fifteen
-  --only NAME,…      only these measures: ${measures.map(({ name }) => name).join(", ")}
+  --only NAME,…      only these measures: ${names(measures).join(", ")}
   --against NAME,…   only these contenders: ${Object.keys(contenders).join(", ")}
   --state FOLDER     where the servers keep their streams; by default the system's folder for temporary files.
                      One in memory (/dev/shm) takes the disk out of the numbers
@@ -29,17 +29,22 @@ export function options(args = process.argv.slice(2)) {
       help: { type: "boolean", short: "h", default: false },
     },
   });
-  const all = measures.map(({ name }) => name);
+  const only = chosen(values.only, names(measures));
   const whole = !values.quick && !values.only && !values.against;
   return {
     help: values.help,
     quick: values.quick,
-    measures: measures.filter(({ name }) => chosen(values.only, all).includes(name)),
+    measures: measures.filter(({ name, group }) => only.includes(name) || only.includes(group)),
     contenders: chosen(values.against, Object.keys(contenders)),
     state: path.resolve(values.state),
     build: path.resolve(values.build),
     out: values.out ?? (whole ? "bench" : undefined),
   };
+}
+
+function names(measures) {
+  const groups = measures.flatMap(({ group }) => group ?? []);
+  return [...measures.map(({ name }) => name), ...new Set(groups)];
 }
 
 function chosen(list, known) {

@@ -30,14 +30,17 @@ export function report({ machine, quick, measures }) {
   return `${lines.join("\n")}\n`;
 }
 
-function table({ metrics, results }) {
+function table({ metrics, floor, results }) {
   const names = Object.keys(results);
-  const floors = names.includes(subject) ? names.filter((name) => name !== subject) : [];
-  const head = ["", ...names.map((name) => contenders[name].title), ...floors.map((name) => `÷ ${name}`)];
+  const others = (one) => (names.includes(one) ? names.filter((name) => name !== one) : []);
+  // Tailrace with each of its floors, or each client with the one that is theirs.
+  const pairs = floor ? others(floor).map((name) => [name, floor]) : others(subject).map((name) => [subject, name]);
+  const over = ([name, below]) => `${floor ? `${contenders[name].title} ` : ""}÷ ${below}`;
+  const head = ["", ...names.map((name) => contenders[name].title), ...pairs.map(over)];
   const rows = Object.entries(metrics).map(([key, title]) => [
     title,
     ...names.map((name) => number(median(values(results[name], key)))),
-    ...floors.map((name) => ratio(results[subject], results[name], key)),
+    ...pairs.map(([name, below]) => ratio(results[name], results[below], key)),
   ]);
   const line = (cells) => `| ${cells.join(" | ")} |`;
   const failed = names.filter((name) => results[name].error);

@@ -1,0 +1,68 @@
+// What the bench has the SDK in TypeScript do; the tasks are in the bench's README. Says one JSON a line.
+import { Tailrace, run } from "../../../sdk/typescript/dist/index.js";
+
+const warmUpMs = 500;
+const say = (what) => process.stdout.write(`${JSON.stringify(what)}\n`);
+
+const tasks = { append, tail, pull, drain };
+const [task, url, path, ...numbers] = process.argv.slice(2);
+await tasks[task](new Tailrace(url).stream(path), ...numbers.map(Number));
+
+async function append(stream, connections, ms) {
+  await hammer(stream, connections, warmUpMs);
+  say({ ready: true });
+  const begun = performance.now();
+  const times = await hammer(stream, connections, ms);
+  say({ seconds: (performance.now() - begun) / 1000, times });
+}
+
+/** The milliseconds that each append took. */
+async function hammer(stream, connections, ms) {
+  const times = [];
+  const begun = performance.now();
+  const loop = async () => {
+    for (let now = performance.now(); now - begun < ms;) {
+      await stream.append({
+        type: "message.added",
+        payload: { seq: 0, text: "Water that has turned the wheel runs on." },
+      });
+      const answered = performance.now();
+      times.push(answered - now);
+      now = answered;
+    }
+  };
+  await Promise.all(Array.from({ length: connections }, loop));
+  return times;
+}
+
+async function tail(stream, afterOffset) {
+  const onCaughtUp = () => say({ ready: true });
+  for await (const { payload } of stream.tail({ afterOffset, onCaughtUp })) say(payload.seq);
+}
+
+async function pull(stream, skip, count) {
+  let begun;
+  const counter = {
+    initialState: 0,
+    reduce: (seen) => seen + 1,
+    afterAppend({ state }) {
+      if (state === skip) {
+        begun = performance.now();
+        say({ ready: true });
+      } else if (state === skip + count) {
+        say({ seconds: (performance.now() - begun) / 1000 });
+      }
+    },
+  };
+  await run(counter, { stream, slug: "worker" });
+}
+
+async function drain(stream, count) {
+  say({ seen: 0 });
+  let seen = 0;
+  // eslint-disable-next-line no-unused-vars -- it is the events that are counted
+  for await (const _ of stream.tail()) {
+    seen += 1;
+    if (seen % (count / 10) === 0) say({ seen });
+  }
+}
