@@ -1,0 +1,50 @@
+/** The page as a whole: the tree at the left, the log in the middle, what one looks at closely at the right. */
+import type { JSX } from "preact";
+import { Ask } from "./tree/ask.tsx";
+import { Composer } from "./hands/composer.tsx";
+import { Speaking } from "./event/speaking.tsx";
+import { Home } from "./tree/home.tsx";
+import { Keys } from "./log/keys.tsx";
+import { List } from "./log/list.tsx";
+import { open } from "./log/open.ts";
+import { Panel } from "./panel.tsx";
+import { followLinks, offset, panel, path } from "./route.ts";
+import { Notices } from "./ui/notices.tsx";
+import { Pause } from "./hands/pause.tsx";
+import { Tools } from "./log/tools.tsx";
+import { Top } from "./log/top.tsx";
+import { Tree } from "./tree/tree.tsx";
+import { isTreeOpen } from "./tree/shown.ts";
+
+export function App(): JSX.Element {
+  const stream = open.value;
+  const hasPanel = stream !== undefined && (panel.value !== undefined || offset.value !== undefined);
+  return (
+    // Links are followed here, wherever they stand.
+    // eslint-disable-next-line -- it is the links that are clicked
+    <div class="page" data-tree={isTreeOpen.value} data-panel={hasPanel} onClick={followLinks}>
+      <a class="skip" href="#log">
+        Skip to the events
+      </a>
+      <Tree />
+      <main class="middle" id="log">
+        {stream ? (
+          <>
+            <Top stream={stream} />
+            <Pause stream={stream} />
+            <Tools stream={stream} />
+            <List stream={stream} />
+            <Speaking stream={stream} />
+            <Composer stream={stream} />
+          </>
+        ) : (
+          <Home isPath={path.value === undefined} />
+        )}
+      </main>
+      {hasPanel && <Panel stream={stream} />}
+      <Ask />
+      <Keys />
+      <Notices />
+    </div>
+  );
+}

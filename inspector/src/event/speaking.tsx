@@ -1,0 +1,6 @@
+import type { JSX } from "preact";
+import type { OpenStream } from "../log/open.ts";
+
+export function Speaking({ stream }: { stream: OpenStream }): JSX.Element | null {
+  return <p hidden>{stream.path}</p>;
+}

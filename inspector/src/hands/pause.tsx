@@ -1,0 +1,10 @@
+import type { JSX } from "preact";
+import type { OpenStream } from "../log/open.ts";
+
+export function Pause({ stream }: { stream: OpenStream }): JSX.Element | null {
+  return <p hidden>{stream.path}</p>;
+}
+
+export function PauseButton({ stream }: { stream: OpenStream }): JSX.Element | null {
+  return <p hidden>{stream.path}</p>;
+}

@@ -1,0 +1,213 @@
+/**
+ * The events, as rows that exist only while they are seen. Beside them a rail: where in the whole log we are.
+ */
+import "./log.css";
+import {
+  elementScroll,
+  observeElementOffset,
+  observeElementRect,
+  Virtualizer,
+  type VirtualizerOptions,
+} from "@tanstack/virtual-core";
+import { signal } from "@preact/signals";
+import type { JSX } from "preact";
+import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import { cursor } from "./cursor.ts";
+import { isEmpty } from "./filter.ts";
+import { hands } from "./keys.tsx";
+import type { OpenStream } from "./open.ts";
+import { Rail } from "./rail.tsx";
+import { EventRow, RunRow } from "./row.tsx";
+import { rowsOf, type Row } from "./rows.ts";
+import { go, offset as chosen, panel, route } from "../route.ts";
+import { isNarrow } from "../ui/narrow.ts";
+import { view } from "./view.ts";
+
+/** Heights in pixels, as `log.css` has them. */
+const HEIGHT = 34;
+const HEIGHT_NARROW = 58;
+/** So many rows before an end of what is held the next page is asked for. */
+const NEAR = 60;
+
+const openRuns = signal<ReadonlySet<number>>(new Set());
+
+export function List({ stream }: { stream: OpenStream }): JSX.Element {
+  const { changes } = stream;
+  const { grouped, newestFirst } = view.value;
+  const span = stream.span.value;
+  const height = isNarrow.value ? HEIGHT_NARROW : HEIGHT;
+  const box = useRef<HTMLDivElement>(null);
+  // The count of changes stands for the span's content.
+  const change = changes.value;
+  const rows = useMemo(
+    () => rowsOf(span.entries, { grouped, newestFirst, open: openRuns.value }),
+    [span, change, grouped, newestFirst, openRuns.value],
+  );
+  const virtual = useVirtualizer(rows.length, height, box);
+  const items = virtual.getVirtualItems();
+  const first = rows[Math.floor(virtual.scrollOffset ?? 0) / height | 0];
+
+  useAnchor({ stream, rows, height, newestFirst, box, virtual });
+
+  // What lies near is asked for before it is reached.
+  const [begin, end] = [items[0]?.index ?? 0, items.at(-1)?.index ?? 0];
+  useEffect(() => {
+    const nearTop = begin < NEAR;
+    const nearBottom = end >= rows.length - NEAR;
+    if (newestFirst ? nearBottom : nearTop) void stream.reach("older");
+    if (newestFirst ? nearTop : nearBottom) void stream.reach("newer");
+  }, [stream, begin, end, rows, newestFirst]);
+
+  const edge = newestFirst ? 0 : Math.max(0, rows.length * height);
+  const scrolled = (): void => {
+    const at = box.current;
+    if (!at) return;
+    const distance = newestFirst ? at.scrollTop : edge - at.clientHeight - at.scrollTop;
+    stream.follows.value = distance < height && span.isAtHead;
+  };
+
+  useEffect(() => {
+    hands.list = {
+      move: (by) => moved(rows, by, virtual),
+      // Offsets grow downwards or upwards; "first" is always the oldest.
+      first: () => void stream.show(1).then(() => (cursor.value = 1)),
+      last: () => void stream.show(),
+      enter: () => entered(rows),
+    };
+  }, [stream, rows, virtual]);
+
+  return (
+    <div class="log">
+      <div
+        ref={box}
+        id="events"
+        class="events"
+        role="listbox"
+        aria-label={`Events of ${stream.path}`}
+        aria-activedescendant={cursor.value === undefined ? undefined : `event-${cursor.value}`}
+        tabIndex={0}
+        // Only what a person scrolls counts, not what the page does itself.
+        onWheel={scrolled}
+        onTouchMove={scrolled}
+        onScroll={scrolled}
+      >
+        <div class="rows" role="presentation" style={{ height: `${rows.length * height}px` }}>
+          {items.map(({ index, start }) => {
+            const row = rows[index];
+            if (!row) return null;
+            const place = { row, top: start, isCursor: cursor.value === row.offset, head: stream.head.value };
+            return row.kind === "event" ? (
+              <EventRow key={row.offset} {...place} row={row} isChosen={chosen.value === row.offset} />
+            ) : (
+              <RunRow key={`run-${row.offset}`} {...place} row={row} toggle={toggleRun} />
+            );
+          })}
+        </div>
+        {rows.length === 0 && <Nothing stream={stream} />}
+      </div>
+      <Rail stream={stream} at={first?.offset} />
+      {!stream.follows.value && stream.head.value > 0 && (
+        <button type="button" class="newest" onClick={() => void stream.show()}>
+          {newestFirst ? "↑" : "↓"} Newest
+        </button>
+      )}
+    </div>
+  );
+}
+
+function Nothing({ stream }: { stream: OpenStream }): JSX.Element {
+  const span = stream.span.value;
+  const isSearching = !isEmpty(span.filter) && !(span.isAtBegin && span.isAtHead);
+  if (stream.status.value === "loading") return <p class="nothing">Loading …</p>;
+  if (isSearching) return <p class="nothing">Searching … down to event {span.low.toLocaleString("en")}</p>;
+  if (!isEmpty(span.filter)) return <p class="nothing">No event matches.</p>;
+  return (
+    <p class="nothing">
+      No event yet. The first one makes the stream: write one below, or
+      <code>curl {`${location.origin}/api/streams${stream.path}`} -d '{`{"type":"message"}`}'</code>
+    </p>
+  );
+}
+
+function toggleRun(offset: number): void {
+  const next = new Set(openRuns.value);
+  if (!next.delete(offset)) next.add(offset);
+  openRuns.value = next;
+}
+
+function moved(rows: readonly Row[], by: number, virtual: Virtualizer<HTMLDivElement, Element>): void {
+  const at = rows.findIndex(({ offset }) => offset === cursor.value);
+  const seen = virtual.getVirtualItems();
+  const start = seen[Math.floor(seen.length / 2)]?.index ?? 0;
+  const index = at < 0 ? start : Math.min(rows.length - 1, Math.max(0, at + by));
+  const row = rows[index];
+  if (!row) return;
+  cursor.value = row.offset;
+  virtual.scrollToIndex(index);
+  const shown = panel.value ?? (route.value.offset === undefined ? undefined : "event");
+  if (row.kind === "event" && (shown === "event" || shown === "why")) go({ offset: row.offset }, { replace: true });
+}
+
+function entered(rows: readonly Row[]): void {
+  const row = rows.find(({ offset }) => offset === cursor.value);
+  if (row?.kind === "run") toggleRun(row.offset);
+  else if (row) go({ offset: row.offset, panel: panel.value === "why" ? "why" : "event" });
+}
+
+/** Keeps in place what is read while rows come and go around it; or stays at the newest. */
+function useAnchor(of: {
+  stream: OpenStream;
+  rows: readonly Row[];
+  height: number;
+  newestFirst: boolean;
+  box: { readonly current: HTMLDivElement | null };
+  virtual: Virtualizer<HTMLDivElement, Element>;
+}): void {
+  const { stream, rows, height, newestFirst, box } = of;
+  const before = useRef<{ rows: readonly Row[]; span: unknown; height: number }>(undefined);
+  useLayoutEffect(() => {
+    const at = box.current;
+    if (!at) return;
+    const last = before.current;
+    const span = stream.span.value;
+    before.current = { rows, span, height };
+    if (stream.follows.value) {
+      at.scrollTop = newestFirst ? 0 : rows.length * height;
+    } else if (last?.span !== span) {
+      const wanted = route.value.offset ?? cursor.value ?? 1;
+      const index = rows.findIndex((row) => (newestFirst ? row.offset <= wanted : row.offset >= wanted));
+      at.scrollTop = Math.max(0, index * height - at.clientHeight / 3);
+    } else if (last.rows !== rows) {
+      const top = at.scrollTop / last.height;
+      const anchor = last.rows[Math.floor(top)];
+      const index = anchor ? rows.findIndex((row) => row.offset === anchor.offset && row.kind === anchor.kind) : -1;
+      if (index >= 0) at.scrollTop = (index + (top % 1)) * height;
+    }
+  }, [stream, stream.span.value, rows, height, newestFirst, stream.follows.value]);
+}
+
+/** TanStack's virtualizer as a hook: it renders anew when another row comes into sight. */
+function useVirtualizer(
+  count: number,
+  height: number,
+  box: { readonly current: HTMLDivElement | null },
+): Virtualizer<HTMLDivElement, Element> {
+  const [, render] = useState(0);
+  const again = useCallback(() => render((times) => times + 1), []);
+  const options: VirtualizerOptions<HTMLDivElement, Element> = {
+    count,
+    estimateSize: () => height,
+    getScrollElement: () => box.current,
+    overscan: 12,
+    scrollToFn: elementScroll,
+    observeElementRect,
+    observeElementOffset,
+    onChange: again,
+  };
+  const [virtual] = useState(() => new Virtualizer(options));
+  virtual.setOptions(options);
+  useLayoutEffect(() => virtual._didMount(), []);
+  useLayoutEffect(() => virtual._willUpdate());
+  useLayoutEffect(() => virtual.measure(), [height]);
+  return virtual;
+}

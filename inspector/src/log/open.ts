@@ -1,0 +1,256 @@
+/** The stream that is looked at: what it holds, followed live, and its control state. */
+import { batch, computed, effect, signal, untracked, type Signal } from "@preact/signals";
+import { TailraceError, type EphemeralEvent, type State, type StoredEvent } from "tailrace";
+import { ask, client, heed, page, tailrace, token, type Entry } from "../api/connection.ts";
+import { offset as wanted, path, route } from "../route.ts";
+import { Span } from "./span.ts";
+
+/** How the connection is: history is loading, all is live, it broke, or there is no such stream yet. */
+export type Status = "loading" | "live" | "trouble" | "waiting" | "refused";
+
+/** A tab that nobody sees gives its connection back: a browser has six for a host, and every open tab holds one. */
+const ASLEEP_AFTER_MS = 60_000;
+
+export class OpenStream {
+  readonly path: string;
+  readonly head = signal(0);
+  readonly status = signal<Status>("loading");
+  /** Why it is refused, or what went wrong. */
+  readonly trouble = signal<Error | undefined>(undefined);
+  readonly state = signal<State | undefined>(undefined);
+  /** The part of the log that is held; another one after a jump or with another filter. */
+  readonly span: Signal<Span>;
+  /** Counts the changes of the span. */
+  readonly changes = signal(0);
+  /** Whether the newest event is to be seen whenever there is one. */
+  readonly follows = signal(true);
+
+  readonly #stop = new AbortController();
+  readonly #listeners = new Set<(event: StoredEvent) => void>();
+  readonly #ephemeralListeners = new Set<(event: EphemeralEvent) => void>();
+  #heard: Entry[] = [];
+  #frame = 0;
+  #stateTimer: ReturnType<typeof setTimeout> | undefined;
+  #tailing = new AbortController();
+
+  constructor(of: string) {
+    this.path = of;
+    this.span = signal(this.#newSpan());
+  }
+
+  /** Calls for each event that comes while the stream is open. Returns what ends it. */
+  onEvent(listener: (event: StoredEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Calls for each event that is said and not stored. Returns what ends it. */
+  onEphemeral(listener: (event: EphemeralEvent) => void): () => void {
+    this.#ephemeralListeners.add(listener);
+    return () => this.#ephemeralListeners.delete(listener);
+  }
+
+  /** An event that is held; `undefined` when it lies elsewhere, or does not match the filter. */
+  held(at: number): StoredEvent | undefined {
+    return this.span.value.entries.find(({ event }) => event.offset === at)?.event;
+  }
+
+  /** Whole, from the server if need be. */
+  async event(at: number, signal?: AbortSignal): Promise<StoredEvent | undefined> {
+    const known = this.held(at);
+    if (known && known.payload !== undefined) return known;
+    const found = await page(this.path, { afterOffset: at - 1, beforeOffset: at + 1, limit: 1 }, signal);
+    return found.entries[0]?.event;
+  }
+
+  /** Loads the log's end, or what lies around an event, and goes on with what comes. */
+  async start(around?: number): Promise<void> {
+    await this.show(around);
+    this.refreshState();
+    void this.#tail();
+  }
+
+  /** Shows another place of the log, or the same with another filter. */
+  async show(around?: number): Promise<void> {
+    const span = this.#newSpan();
+    try {
+      await (around === undefined ? span.openAtHead() : span.openAround(around));
+    } catch (error) {
+      if (this.#stop.signal.aborted) return;
+      if (!(error instanceof TailraceError && error.status === 404)) return this.#refused(error);
+    }
+    if (this.#stop.signal.aborted) return;
+    batch(() => {
+      this.span.value.close();
+      this.head.value = Math.max(this.head.value, span.head);
+      span.head = this.head.value;
+      this.span.value = span;
+      this.follows.value = around === undefined;
+      this.changes.value += 1;
+    });
+  }
+
+  /** Asks for what lies beyond one end of what is held. */
+  async reach(end: "older" | "newer"): Promise<void> {
+    const span = this.span.value;
+    try {
+      if ((await span[end]()) && span === this.span.value) this.changes.value += 1;
+    } catch (error) {
+      if (!this.#stop.signal.aborted && span === this.span.value) this.trouble.value = heed(error);
+    }
+  }
+
+  /** Reads the control state anew, soon: several wishes at once are one question. */
+  refreshState(): void {
+    this.#stateTimer ??= setTimeout(() => {
+      this.#stateTimer = undefined;
+      ask<State>("state", this.path, {}, { signal: this.#stop.signal }).then(
+        (state) => (this.state.value = state),
+        (error: unknown) => {
+          if (error instanceof TailraceError && error.status === 404) this.state.value = undefined;
+          else if (!this.#stop.signal.aborted) heed(error);
+        },
+      );
+    }, 150);
+  }
+
+  close(): void {
+    this.#stop.abort();
+    this.#tailing.abort();
+    this.span.value.close();
+    clearTimeout(this.#stateTimer);
+    cancelAnimationFrame(this.#frame);
+  }
+
+  /** Gives the connection back. */
+  sleep(): void {
+    this.#tailing.abort();
+  }
+
+  /** Goes on after {@link sleep}, without walking through all that came meanwhile. */
+  async wake(): Promise<void> {
+    if (!this.#tailing.signal.aborted || this.#stop.signal.aborted) return;
+    this.#tailing = new AbortController();
+    this.refreshState();
+    if (this.follows.value) await this.show();
+    else {
+      const now = await tailrace.value.stream(this.path).head({ signal: this.#stop.signal });
+      this.#reach(now?.head ?? 0);
+    }
+    void this.#tail();
+  }
+
+  #newSpan(): Span {
+    const { types, text, only } = untracked(() => route.value);
+    return new Span({ types, text, only }, (query, signal) => page(this.path, query, signal));
+  }
+
+  #reach(head: number): void {
+    this.head.value = Math.max(this.head.value, head);
+    this.span.value.head = this.head.value;
+    this.changes.value += 1;
+  }
+
+  async #tail(): Promise<void> {
+    const { signal } = this.#tailing;
+    const lost = (): void => {
+      if (!signal.aborted) this.status.value = "trouble";
+    };
+    const live = client(lost).stream(this.path).tail({
+      afterOffset: this.head.value,
+      signal,
+      onCaughtUp: (at) => {
+        this.status.value = at > 0 || this.head.value > 0 ? "live" : "waiting";
+        this.trouble.value = undefined;
+      },
+      onEphemeral: (event) => this.#ephemeralListeners.forEach((listener) => listener(event)),
+      onReset: () => this.#begunAnew(),
+    });
+    try {
+      for await (const event of live) this.#hear(event);
+    } catch (error) {
+      if (!signal.aborted) this.#refused(error);
+    }
+  }
+
+  #hear(event: StoredEvent): void {
+    this.#heard.push({ event, size: JSON.stringify(event).length });
+    this.#listeners.forEach((listener) => listener(event));
+    if (isControl(event.type)) this.refreshState();
+    // A busy stream brings hundreds between two frames; a hidden page has no frames.
+    if (document.hidden) this.#flush();
+    else if (this.#heard.length === 1) this.#frame = requestAnimationFrame(() => this.#flush());
+  }
+
+  #flush(): void {
+    const heard = this.#heard;
+    this.#heard = [];
+    const last = heard.at(-1);
+    if (!last) return;
+    batch(() => {
+      const span = this.span.value;
+      span.hear(heard);
+      this.head.value = Math.max(this.head.value, last.event.offset);
+      this.changes.value += 1;
+    });
+  }
+
+  /** It was deleted; what follows belongs to another life of it. */
+  #begunAnew(): void {
+    this.#heard = [];
+    batch(() => {
+      this.span.value.close();
+      this.span.value = this.#newSpan();
+      this.head.value = 0;
+      this.state.value = undefined;
+      this.changes.value += 1;
+    });
+    this.refreshState();
+  }
+
+  #refused(error: unknown): void {
+    this.trouble.value = heed(error);
+    this.status.value = "refused";
+  }
+}
+
+/** Whether an event may change the control state. */
+const isControl = (type: string): boolean =>
+  /^(stream|breaker|schedule|subscription)\.|^webhook\.(configured|removed)$|^tool\.(configured|removed)$/.test(type);
+
+/** The stream of the address; `undefined` at home. */
+export const open = signal<OpenStream | undefined>(undefined);
+
+// Another path or another token is another stream.
+effect(() => {
+  const at = path.value;
+  const [secret] = [token.value];
+  void secret;
+  untracked(() => {
+    open.value?.close();
+    open.value = typeof at === "string" ? new OpenStream(at) : undefined;
+    void open.value?.start(wanted.value);
+  });
+});
+
+/** What is filtered, as one value that changes only when a part does. */
+const filtered = computed(() => {
+  const { types = "", text = "", only = "" } = route.value;
+  return [path.value ?? "", types, text, only].join("\n");
+});
+
+let shown = filtered.value;
+effect(() => {
+  const now = filtered.value;
+  const isSamePath = now.split("\n")[0] === shown.split("\n")[0];
+  const isChanged = now !== shown;
+  shown = now;
+  if (isChanged && isSamePath) untracked(() => void open.value?.show());
+});
+
+let sleep: ReturnType<typeof setTimeout> | undefined;
+document.addEventListener("visibilitychange", () => {
+  clearTimeout(sleep);
+  if (document.hidden) sleep = setTimeout(() => open.value?.sleep(), ASLEEP_AFTER_MS);
+  else void open.value?.wake();
+});

@@ -1,0 +1,159 @@
+/**
+ * The part of a log that the page holds: a window without gaps, however long the log is. It grows at either end as one
+ * scrolls, and lets go at the other.
+ */
+import type { Entry, Page } from "../api/connection.ts";
+import { isSearched, matcher, type Filter } from "./filter.ts";
+
+/** So many events are held; what lies further away is asked for again. */
+const MOST = 6_000;
+const PAGE = 300;
+/** Where texts are searched, a page brings more than it keeps. */
+const SEARCHED_PAGE = 1_000;
+/** So many characters of an event are held; the rest is fetched when somebody looks at it. */
+export const HELD = 65_536;
+
+export type Read = (query: Record<string, string | number | undefined>, signal: AbortSignal) => Promise<Page>;
+
+export class Span {
+  /** What matches of what lies behind `low`, up to `high`, in order. Replaced when it changes. */
+  entries: readonly Entry[] = [];
+  /** Everything behind this offset was looked at; 0: from the beginning. */
+  low = 0;
+  /** Everything up to this offset was looked at. */
+  high = 0;
+  /** The stream's last offset, as far as it is known. */
+  head = 0;
+
+  readonly filter: Filter;
+  readonly #matches: (entry: Entry) => boolean;
+  readonly #read: Read;
+  readonly #stop = new AbortController();
+  #isAsking = { older: false, newer: false };
+
+  constructor(filter: Filter, read: Read) {
+    this.filter = filter;
+    this.#matches = matcher(filter);
+    this.#read = read;
+  }
+
+  /** Ends what is asked; nothing changes any more. */
+  close(): void {
+    this.#stop.abort();
+  }
+
+  get isAtBegin(): boolean {
+    return this.low === 0;
+  }
+
+  get isAtHead(): boolean {
+    return this.high >= this.head;
+  }
+
+  /** Begins at the end of the log. */
+  async openAtHead(): Promise<void> {
+    const page = await this.#page({ last: PAGE });
+    this.head = page.head;
+    this.high = page.head;
+    // What a page could not carry is read as one scrolls: it holds the first of them, so they are passed over.
+    const rest = page.afterOffset < page.head ? await this.#upTo(page.afterOffset, page.head + 1) : [];
+    const entries = [...page.entries, ...rest];
+    this.low = entries.length < PAGE ? 0 : (entries[0]?.event.offset ?? 1) - 1;
+    this.#hold(entries.filter(this.#matches), "older");
+  }
+
+  /** Begins around an event. */
+  async openAround(offset: number): Promise<void> {
+    const from = Math.max(0, offset - 1 - PAGE / 3);
+    const page = await this.#page({ afterOffset: from, limit: PAGE });
+    this.head = page.head;
+    this.low = from;
+    this.high = Math.max(from, page.afterOffset);
+    this.#hold(page.entries.filter(this.#matches), "newer");
+  }
+
+  /** Takes what lies before. Resolves with whether anything changed. */
+  async older(): Promise<boolean> {
+    if (this.isAtBegin || this.#isAsking.older) return false;
+    this.#isAsking.older = true;
+    try {
+      const before = this.low + 1;
+      const wanted = isSearched(this.filter) ? SEARCHED_PAGE : PAGE;
+      const page = await this.#page({ beforeOffset: before, last: wanted });
+      const entries = [...page.entries, ...(await this.#upTo(page.afterOffset, before))];
+      if (this.low + 1 !== before) return false;
+      this.low = entries.length < wanted ? 0 : (entries[0]?.event.offset ?? 1) - 1;
+      this.#hold([...entries.filter(this.#matches), ...this.entries], "older");
+      return true;
+    } finally {
+      this.#isAsking.older = false;
+    }
+  }
+
+  /** Takes what comes behind. Resolves with whether anything changed. */
+  async newer(): Promise<boolean> {
+    if (this.isAtHead || this.#isAsking.newer) return false;
+    this.#isAsking.newer = true;
+    try {
+      const limit = isSearched(this.filter) ? SEARCHED_PAGE : PAGE;
+      const page = await this.#page({ afterOffset: this.high, limit });
+      this.head = Math.max(this.head, page.head);
+      if (page.afterOffset <= this.high) return false;
+      const fresh = page.entries.filter((entry) => entry.event.offset > this.high && this.#matches(entry));
+      this.high = page.afterOffset;
+      this.#hold([...this.entries, ...fresh], "newer");
+      return true;
+    } finally {
+      this.#isAsking.newer = false;
+    }
+  }
+
+  /** Takes what the live tail brought; only what follows what is held is kept. */
+  hear(heard: readonly Entry[]): void {
+    const fresh: Entry[] = [];
+    for (const entry of heard) {
+      const { offset } = entry.event;
+      this.head = Math.max(this.head, offset);
+      if (offset !== this.high + 1) continue;
+      this.high = offset;
+      if (this.#matches(entry)) fresh.push(entry);
+    }
+    if (fresh.length > 0) this.#hold([...this.entries, ...fresh], "newer");
+  }
+
+  #page(query: Record<string, string | number | undefined>): Promise<Page> {
+    return this.#read({ ...query, types: this.filter.types || undefined }, this.#stop.signal);
+  }
+
+  /** The rest of a stretch whose page was cut, because its events are large. */
+  async #upTo(after: number, before: number): Promise<Entry[]> {
+    const entries: Entry[] = [];
+    for (let at = after; at < before - 1;) {
+      const page = await this.#page({ afterOffset: at, beforeOffset: before, limit: PAGE });
+      entries.push(...page.entries);
+      if (page.afterOffset <= at) break;
+      at = page.afterOffset;
+    }
+    return entries;
+  }
+
+  /** Holds these, and lets go at the end that nobody looks at. */
+  #hold(entries: Entry[], grown: "older" | "newer"): void {
+    if (this.#stop.signal.aborted) return;
+    if (entries.length > MOST && grown === "older") {
+      entries.length = MOST;
+      this.high = entries.at(-1)?.event.offset ?? this.high;
+    } else if (entries.length > MOST) {
+      entries.splice(0, entries.length - MOST);
+      this.low = (entries[0]?.event.offset ?? 1) - 1;
+    }
+    this.entries = entries.map(held);
+  }
+}
+
+/** An event that is large is held without its payload; see {@link HELD}. */
+function held(entry: Entry): Entry {
+  if (entry.size <= HELD || entry.event.payload === undefined) return entry;
+  const { payload: _, ...event } = entry.event;
+  return { ...entry, event: { ...event, payload: undefined } };
+}

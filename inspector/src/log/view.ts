@@ -1,0 +1,24 @@
+/** How a person likes to see logs. Kept in this browser. */
+import { effect, signal } from "@preact/signals";
+
+export interface View {
+  readonly newestFirst: boolean;
+  readonly grouped: boolean;
+  /** `14:03:22.120` instead of `3 min ago`. */
+  readonly absoluteTime: boolean;
+}
+
+const KEY = "tailrace-view";
+const usual: View = { newestFirst: false, grouped: false, absoluteTime: true };
+
+export const view = signal<View>(kept());
+
+effect(() => localStorage.setItem(KEY, JSON.stringify(view.value)));
+
+function kept(): View {
+  try {
+    return { ...usual, ...(JSON.parse(localStorage.getItem(KEY) ?? "{}") as Partial<View>) };
+  } catch {
+    return usual;
+  }
+}
