@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, globSync, readFileSync } from "node:fs";
 import path from "node:path";
-import { test } from "node:test";
+import { describe, test } from "node:test";
 import { inProject, root } from "../../scripts/setup/paths.mjs";
 import { run } from "../../scripts/setup/step.mjs";
 import { matches } from "./matches.mjs";
@@ -12,6 +12,16 @@ import { serve, unfold } from "./server.mjs";
 
 /** How long a case may take that is not expected to take time. */
 const patience = 30_000;
+
+const python = {
+  file: "sdk/python/tests/adapter.py",
+  async command() {
+    if (process.env.TAILRACE_PYTHON) return [process.env.TAILRACE_PYTHON, [inProject(this.file)]];
+    const { ensurePython } = await import("../../scripts/setup/python.mjs");
+    const bin = await ensurePython(inProject("tests/python/requirements.txt"));
+    return [`${bin}/python`, [inProject(this.file)]];
+  },
+};
 
 /** How each adapter is started; `file` is what must be there. */
 const adapters = {
@@ -23,16 +33,12 @@ const adapters = {
       return [process.execPath, [inProject(this.file)]];
     },
   },
-  python: {
-    file: "sdk/python/tests/adapter.py",
+  python,
+  // The other half of it, for programs with an event loop.
+  "python-async": {
+    ...python,
     async command() {
-      if (process.env.TAILRACE_PYTHON) return [process.env.TAILRACE_PYTHON, [inProject(this.file)]];
-      const { ensurePython } = await import("../../scripts/setup/python.mjs");
-      const requirements = ["sdk/python/tests/requirements.txt", "sdk/python/requirements.txt"].map((it) =>
-        inProject(it),
-      );
-      const bin = await ensurePython(requirements.find(existsSync) ?? inProject("tests/python/requirements.txt"));
-      return [`${bin}/python`, [inProject(this.file)]];
+      return [...(await python.command()), { ...process.env, TAILRACE_SDK_ASYNC: "1" }];
     },
   },
   rust: {
@@ -61,21 +67,24 @@ const cases = names.map((name) => ({
 }));
 const wanted = process.env.TAILRACE_ADAPTERS?.split(",") ?? Object.keys(adapters);
 
-for (const name of wanted) {
-  const adapter = adapters[name];
-  test(`the SDK in ${name}`, { skip: !existsSync(inProject(adapter.file)) && "it is not there yet" }, async (t) => {
-    const server = await serve();
-    t.after(() => server.close());
-    const asks = started(t, await adapter.command());
-    for (const { about, list } of cases) {
-      for (const written of list) {
-        await t.test(`${about}: ${written.name}`, async () => {
-          for (const aCase of unfold(written)) await holds(aCase, server, asks);
-        });
+// Side by side: most of what they do is wait.
+describe("behaviour", { concurrency: true }, () => {
+  for (const name of wanted) {
+    const adapter = adapters[name];
+    test(`the SDK in ${name}`, { skip: !existsSync(inProject(adapter.file)) && "it is not there yet" }, async (t) => {
+      const server = await serve();
+      t.after(() => server.close());
+      const asks = started(t, await adapter.command());
+      for (const { about, list } of cases) {
+        for (const written of list) {
+          await t.test(`${about}: ${written.name}`, async () => {
+            for (const aCase of unfold(written)) await holds(aCase, server, asks);
+          });
+        }
       }
-    }
-  });
-}
+    });
+  }
+});
 
 /** Asks for what a case is about, and compares what comes. */
 async function holds(aCase, server, asks) {

@@ -90,7 +90,7 @@ impl<P: Processor> Run<P> {
             processor,
             subscription: subscription::pulled(slug),
             concurrency: 1,
-            lease_seconds: 30,
+            lease_seconds: 10,
             grace: Duration::from_secs(10),
             stop: CancellationToken::new(),
             on_trouble: None,
@@ -158,7 +158,7 @@ impl<P: Processor> Run<P> {
         self
     }
 
-    /// Events are leased for so long, 1 to 600; 30 if nothing is said. While the processor works that is prolonged, so it
+    /// Events are leased for so long, 1 to 600; 10 if nothing is said. While the processor works that is prolonged, so it
     /// only says how soon others take over when this one dies.
     pub fn lease_seconds(mut self, seconds: u64) -> Self {
         self.lease_seconds = seconds.clamp(1, 600);
@@ -280,11 +280,10 @@ impl<P: Processor> Run<P> {
         mut state: P::State,
         stop: &CancellationToken,
     ) -> Result<(), Error> {
-        let mut done = events.first().map_or(0, |first| first.offset.saturating_sub(1));
         let mut left = events.len();
         for event in events {
             if stop.is_cancelled() {
-                return self.settle(lease, Settle { up_to: Some(done), ..Settle::default() }).await;
+                return self.give_back(lease).await;
             }
             let offset = event.offset;
             let reduced = self.processor.reduce(&mut state, &event).and_then(|()| json_of(&state));
@@ -296,15 +295,12 @@ impl<P: Processor> Run<P> {
                 Outcome::Done(append) => append,
                 Outcome::Failed(failure) => return self.fail(lease, offset, failure).await,
                 Outcome::Lost => return Ok(()),
-                Outcome::OutOfTime => {
-                    return self.settle(lease, Settle { up_to: Some(done), ..Settle::default() }).await;
-                }
+                Outcome::OutOfTime => return self.give_back(lease).await,
             };
             left -= 1;
             let extend = (left > 0 && !stop.is_cancelled()).then_some(self.lease_seconds);
             let said = Settle { up_to: Some(offset), state: Some(&json), append, extend, ..Settle::default() };
             self.settle(lease, said).await?;
-            done = offset;
             if left > 0 && extend.is_none() {
                 return Ok(());
             }
@@ -375,6 +371,11 @@ impl<P: Processor> Run<P> {
             self.tell(&Trouble::Deployment(error));
         }
         self.settle(lease, Settle { error: Some(&message), ..Settle::default() }).await
+    }
+
+    /// Gives back all that is not settled. Were the last that is done named, it would be a repeat of how that was settled.
+    async fn give_back(&self, lease: &Lease) -> Result<(), Error> {
+        self.settle(lease, Settle { up_to: Some(0), ..Settle::default() }).await
     }
 
     async fn settle(&self, lease: &Lease, said: Settle<'_>) -> Result<(), Error> {

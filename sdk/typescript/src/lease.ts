@@ -73,12 +73,12 @@ export class Holding {
     await ask<unknown>(this.connection, { ...this.#request(said), signal });
   }
 
-  /** Loses it, and lets others have it at once if that can be said. */
-  giveBack(reason: unknown): void {
+  /** Loses what is not settled, and lets others have it at once if that can be said. */
+  giveBack(reason: unknown): Promise<void> {
     this.lose(reason);
     const limit = new Limit();
     limit.within(2_000);
-    void send(this.connection, this.#request({ upTo: 0 }), limit.signal)
+    return send(this.connection, this.#request({ upTo: 0 }), limit.signal)
       .then((response) => response.body?.cancel())
       .catch(() => {})
       .finally(() => limit.end());

@@ -23,7 +23,10 @@ export interface RunOptions<Known extends Kind = never> extends Wanted {
   readonly slug?: string;
   /** How many leases are worked on at the same time: in one stream there is one at a time. 1 by default. */
   readonly concurrency?: number;
-  /** For how long events are leased, 1 to 600 s; it is extended while a handler works. 30 by default. */
+  /**
+   * For how long events are leased, 1 to 600 s; 10 by default. It is extended while a handler works, so it only says how
+   * soon others take over when this one dies.
+   */
   readonly leaseSeconds?: number;
   /** Stops it: the event in hand is finished, the rest given back. */
   readonly signal?: AbortSignal;
@@ -70,7 +73,7 @@ class Runner<State, Known extends Kind> {
     readonly slug: string,
     readonly stop: Limit,
   ) {
-    const { stream, children = false, leaseSeconds = 30 } = options;
+    const { stream, children = false, leaseSeconds = 10 } = options;
     this.#connection = stream.connection;
     this.#wish = { path: stream.path, slug, children, leaseSeconds };
   }
@@ -126,6 +129,10 @@ class Runner<State, Known extends Kind> {
     const last = leased.events.at(-1);
     try {
       for (const event of leased.events) {
+        if (this.stop.signal.aborted && !leased.replay) {
+          await holding.giveBack(this.stop.signal.reason);
+          return;
+        }
         let append: Answer[] | undefined;
         try {
           state = fold(this.processor, state, event);
@@ -209,7 +216,7 @@ class Grace {
     this.over = new Promise((resolve) => (isOver = resolve));
     this.#begin = () => {
       this.#timer = setTimeout(() => {
-        holding.giveBack(new Error("the processor was stopped"));
+        void holding.giveBack(new Error("the processor was stopped"));
         isOver(undefined);
       }, ms);
     };

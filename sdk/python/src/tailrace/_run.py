@@ -48,14 +48,16 @@ async def run_async(
     batch: int | None = None,
     while_paused: bool = False,
     grants: Sequence[str] = (),
-    lease_seconds: int = 30,
+    lease_seconds: int = 10,
     on_error: OnError | None = None,
 ) -> None:
     """Runs a processor over a stream, or with `children` over all below it too, until the task is cancelled.
 
     The subscription `slug` is configured if it is missing or not as it is wanted here (`types`, `where`, `from_`,
     `version`, `batch`, `while_paused`, `grants`: see docs/events.md), so the token needs the right `control` once, and
-    `read` and `append` from then on. `concurrency` streams are worked on at a time, each by one worker anywhere.
+    `read` and `append` from then on. `concurrency` streams are worked on at a time, each by one worker anywhere. Events
+    are leased for `lease_seconds`, 1 to 600; that is prolonged while the processor works, so it only says how soon others
+    take over when this one dies.
 
     An error in the processor is appended as `error.occurred`, told to `on_error` (which logs by default), and the event
     is tried again later. Cancelled, it leases nothing more, finishes the event in hand (for at most ten seconds), gives
@@ -93,7 +95,7 @@ def run(
     batch: int | None = None,
     while_paused: bool = False,
     grants: Sequence[str] = (),
-    lease_seconds: int = 30,
+    lease_seconds: int = 10,
     on_error: OnError | None = None,
     stop: threading.Event | None = None,
 ) -> None:
