@@ -51,12 +51,6 @@ fn echo(seen: &Seen) -> impl Processor<State = u64> + use<> {
     })
 }
 
-/// How long a test goes on: soaks are for who asks for them.
-fn soak() -> Option<Duration> {
-    let minutes: u64 = std::env::var("TAILRACE_SOAK_MINUTES").ok()?.parse().ok()?;
-    Some(Duration::from_mins(minutes))
-}
-
 #[tokio::test]
 async fn what_is_appended_is_read_followed_and_described() {
     let stream = stream();
@@ -204,18 +198,15 @@ async fn a_tail_shows_everything_once_and_in_order_over_kills() {
             count
         })
     };
-    let begun = Instant::now();
 
-    for kills in 1.. {
+    let goes_on = async || {
         let before = seen.lock().unwrap().len();
         until("the tail goes on", || async { (seen.lock().unwrap().len() > before + 20).then_some(()) }).await;
-        match soak() {
-            None if kills > 2 => break,
-            Some(time) if begun.elapsed() > time => break,
-            Some(_) => tokio::time::sleep(Duration::from_secs(20)).await,
-            None => {}
-        }
+    };
+    goes_on().await;
+    for _ in 0..2 {
         runtime.kill_and_restart();
+        goes_on().await;
     }
     stop.cancel();
     let written = writer.await.unwrap();

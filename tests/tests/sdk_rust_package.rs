@@ -103,3 +103,9 @@ fn its_documentation_is_made_without_warnings() {
         .args(["doc", "--quiet", "--no-deps", "-p", "tailrace-sdk"])
         .env("RUSTDOCFLAGS", "-D warnings"));
 }
+
+#[test]
+fn the_example_is_locked_to_what_the_sdk_depends_on_now() {
+    // If it is not: `cargo update --workspace` in that folder.
+    run(cargo(&project().join("examples/ping-pong")).args(["update", "--workspace", "--locked", "--quiet"]));
+}

@@ -2,12 +2,12 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
+import { copyFileSync, globSync, mkdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { before, describe, test } from "node:test";
 import { build } from "esbuild";
 import { Miniflare, convertV4MiniflareOptions } from "miniflare";
-import { inProject } from "../../../scripts/setup/paths.mjs";
+import { inProject, root } from "../../../scripts/setup/paths.mjs";
 import { Stream, aRuntime, until } from "../../../tests/clients/support.mjs";
 import { installed, output, programs, sdk } from "./support.mjs";
 
@@ -62,14 +62,20 @@ describe("with a runtime", { concurrency: 3 }, () => {
     assert.equal(running.said(), "3 one\n4 two\n5 comes next\nstream.created\nmessage\none\ntwo\n");
   });
 
-  test("all programs of the README, and the types, hold for the strictest compiler", async () => {
+  test("all programs of the README, the examples in TypeScript, and the types, hold for the strictest compiler", async () => {
     const at = path.join(folder, "typed");
     mkdirSync(at);
     programs().forEach(({ language, source }, index) => {
       const name = language === "ts" ? `program-${index}.ts` : `program-${index}.mjs`;
       writeFileSync(path.join(at, name), source);
     });
+    const examples = globSync("examples/*/*.ts", { cwd: root });
+    assert.notEqual(examples.length, 0);
+    for (const file of examples) copyFileSync(inProject(file), path.join(at, file.replaceAll("/", "-")));
     copyFileSync(path.join(sdk, "tests", "types.ts"), path.join(at, "types.ts"));
+    // All that they have of Node.
+    const node = "declare const process: { readonly env: Readonly<Record<string, string | undefined>> };";
+    writeFileSync(path.join(at, "node.d.ts"), node);
     const compilerOptions = {
       target: "ES2022",
       module: "NodeNext",

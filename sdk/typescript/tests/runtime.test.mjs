@@ -257,43 +257,6 @@ describe("against the real runtime", { concurrency: 3 }, () => {
   });
 });
 
-const soakMinutes = Number(process.env.TAILRACE_SOAK_MINUTES ?? 0);
-test(
-  "a soak: the server is killed every 20 s, 50 events a second",
-  { skip: !soakMinutes && "TAILRACE_SOAK_MINUTES" },
-  async (t) => {
-    const runtime = await aRuntime(t);
-    const stream = new Tailrace(runtime.url, { retry: { forMs: 300_000 } }).stream(`/t-${randomUUID()}`);
-    await stream.append({ type: "breaker.configured", payload: { limit: null } });
-    const stop = new AbortController();
-    const offsets = [];
-    const followed = (async () => {
-      for await (const { offset } of stream.tail({ signal: stop.signal })) offsets.push(offset);
-    })();
-    const end = Date.now() + soakMinutes * 60_000;
-    const killing = (async () => {
-      while (Date.now() < end) {
-        await sleep(20_000);
-        await runtime.killAndRestart();
-      }
-    })();
-    const writing = Array.from({ length: 5 }, async () => {
-      while (Date.now() < end) await Promise.all([stream.append({ type: "tick" }), sleep(100)]);
-    });
-    await Promise.all([killing, ...writing]);
-
-    const { head } = await stream.head();
-    await until("all is seen", () => offsets.length >= head);
-    stop.abort();
-    await followed;
-    assert(head > soakMinutes * 60 * 20, `${head} events`);
-    assert.deepEqual(
-      offsets,
-      Array.from({ length: head }, (_, index) => index + 1),
-    );
-  },
-);
-
 async function collect(events) {
   const all = [];
   for await (const event of events) all.push(event);
