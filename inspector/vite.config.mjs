@@ -12,7 +12,6 @@ export default defineConfig({
   base: "/",
   // `closed.html` is a page of its own: what a deployment without a token shows.
   build: {
-    outDir: path.join(here, "dist"),
     emptyOutDir: true,
     assetsDir: "inspector",
     // Nothing inline: the page's policy allows none of it.

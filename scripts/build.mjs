@@ -1,4 +1,5 @@
-// Compiles the Worker: Rust to WebAssembly with unwinding panics, in `build/`, and beside it QuickJS with fuel.
+// Compiles the Worker: Rust to WebAssembly with unwinding panics, in `build/`, and beside it QuickJS with fuel and the
+// files of the inspector.
 //
 //   node scripts/build.mjs [--features NAME] [--out-dir DIR] [--max-size kB] [--force]
 import { createHash } from "node:crypto";
@@ -8,6 +9,7 @@ import { parseArgs } from "node:util";
 import { pathToFileURL } from "node:url";
 import { gzipSync } from "node:zlib";
 import { fuelInputs, fuelledQuickJs } from "./fuel.mjs";
+import { buildInspector } from "./inspector.mjs";
 import { withLock } from "./setup/lock.mjs";
 import { underProjectNode } from "./setup/packages.mjs";
 import { inProject, root } from "./setup/paths.mjs";
@@ -16,7 +18,7 @@ import { StepError, main, run, say } from "./setup/step.mjs";
 import { ensureTools } from "./setup/tools.mjs";
 
 /** Everything a build is made from. When nothing here changed there is nothing to do. */
-const inputs = ["src", "agent", "durable", "model", "inspector", "Cargo.toml", "Cargo.lock"];
+const inputs = ["src", "agent", "durable", "model", "Cargo.toml", "Cargo.lock"];
 inputs.push("scripts/build.mjs", "scripts/setup/tools.mjs", "scripts/setup/wrappers", ...fuelInputs);
 
 /**
@@ -33,7 +35,10 @@ export async function build({ features = "", outDir = "build", force = false } =
   // One build at a time: they share a target folder, whose last artifact is taken up by name.
   return withLock(inProject("target", "wasm.lock"), "another build", async () => {
     const before = fingerprint(features);
-    if (!force && upToDate(folder, before)) return folder;
+    if (!force && upToDate(folder, before)) {
+      await buildInspector(folder);
+      return folder;
+    }
 
     const started = Date.now();
     const rust = await ensureRust();
@@ -61,6 +66,7 @@ export async function build({ features = "", outDir = "build", force = false } =
     }
     stripNames(path.join(folder, "index_bg.wasm"));
     writeFileSync(path.join(folder, "quickjs.wasm"), await fuelledQuickJs());
+    await buildInspector(folder);
     // What was read before the build: a file that changed while it ran makes the next one build again.
     writeFileSync(path.join(folder, stampName), JSON.stringify({ ...before, route: rust.route }));
     say(`built ${outDir} in ${Math.round((Date.now() - started) / 1000)} s`);

@@ -18,7 +18,7 @@ use crate::body::{self, Body};
 use crate::config::Config;
 use crate::deployment::Here;
 use crate::hooks;
-use crate::http::{Answer, JSON, Query, Request, Response, invalid_query};
+use crate::http::{Answer, JSON, Query, Request, Response, invalid_query, text};
 use crate::stream::Stream;
 
 /// So many events of other streams are asked about for one batch.
@@ -31,6 +31,8 @@ pub struct Wish {
     import: bool,
     minimal: bool,
     strict: bool,
+    /// Nothing is written; it is only said whether it would be.
+    pub check: bool,
     /// From `If-Match`: the offset that the first event must get.
     expected: Option<u64>,
     cause: Option<Cause>,
@@ -44,6 +46,22 @@ pub enum Prepared {
     Ephemeral(Append),
     /// Something that is kept as it came, for this reason.
     Foreign(String),
+}
+
+impl Prepared {
+    /// Says that it would be taken.
+    fn accepted(&self) -> Result<Response, Problem> {
+        let body = match self {
+            Self::Append(append) | Self::Ephemeral(append) => {
+                format!("{{\"accepted\":true,\"events\":{}}}", append.entries.len())
+            }
+            Self::Foreign(reason) => format!(
+                "{{\"accepted\":true,\"events\":1,\"interpretedAs\":\"webhook\",\"reason\":{}}}",
+                json::quoted(reason)
+            ),
+        };
+        text(200, &[("content-type", JSON), ("cache-control", "no-store")], &body)
+    }
 }
 
 /// Understands a body and makes of it what the object needs. Everything that can be refused without the stream is
@@ -122,6 +140,7 @@ pub async fn append(
     let wish = Wish::read(&request.query, prefer.as_deref(), if_match.as_deref(), cause.as_deref())?;
     match body::read(request, limits::BATCH_BYTES).await? {
         Body::Whole(bytes) => match prepare(&here, &wish, caller, path, &bytes)? {
+            prepared if wish.check => prepared.accepted(),
             Prepared::Append(mut append) => {
                 trace(env, &wish, path, &mut append).await?;
                 stream.append(&append).await?.into_response(JSON, &[])
@@ -132,6 +151,10 @@ pub async fn append(
             }
             Prepared::Foreign(reason) => append_foreign(stream, request, caller, path, &wish, &bytes, &reason).await,
         },
+        Body::Larger(rest) if wish.check => {
+            rest.drain().await;
+            Err(invalid_query("check", "a body that could be events: at most 8 MiB"))
+        }
         Body::Larger(rest) => {
             let reason = "the body is not JSON";
             if let Err(problem) = may_be_foreign(&wish, caller, path, &rest.begun, reason) {
@@ -266,6 +289,7 @@ impl Wish {
         Ok(Self {
             ephemeral,
             import,
+            check: query.flag("check")?,
             minimal: prefers("return=minimal"),
             strict: prefers("handling=strict"),
             expected: if_match.map(expected_from).transpose()?,

@@ -95,7 +95,8 @@ impl Front {
             let here = Here::new(env, &config, host.as_deref());
             let wish = append::Wish::read(&query, prefer.as_deref(), if_match.as_deref(), cause.as_deref())?;
             let prepared = append::prepare(&here, &wish, &caller, &path, body)?;
-            let is_quick = matches!(&prepared, append::Prepared::Append(append) if !append::is_traced_elsewhere(&wish, &path, append));
+            let is_quick = !wish.check
+                && matches!(&prepared, append::Prepared::Append(append) if !append::is_traced_elsewhere(&wish, &path, append));
             Ok((path, is_quick.then_some(prepared)))
         };
         match prepare() {
@@ -364,11 +365,11 @@ impl Api {
 
 async fn route(request: &Request, env: &JsValue, config: &Config) -> Result<Response, Problem> {
     let method = request.method.as_str();
-    if config.mode == Mode::Closed && method == "GET" && (request.path == "/" || request.path.starts_with("/streams")) {
-        return page::closed();
-    }
-    if config.mode == Mode::Closed && request.path == page::STYLES {
-        return page::file(page::STYLES).unwrap_or_else(|| Err(not_found()));
+    if config.mode == Mode::Closed
+        && matches!(method, "GET" | "HEAD")
+        && let Some(file) = page::closed(&request.path)
+    {
+        return file;
     }
     let (host, origin, site) = (request.header("host"), request.header("origin"), request.header("sec-fetch-site"));
     // A link of another site may lead to the page, but to nothing that changes a stream.

@@ -1,46 +1,58 @@
-//! The page for people, as files that are part of the Worker.
+//! The page for people: the inspector's files, which are part of the Worker.
 
+use js_sys::Array;
 use tailrace_model::Problem;
+use wasm_bindgen::JsValue;
 
-use crate::http::{Response, text};
+use crate::http::{Response, make, unforeseen};
+use crate::platform::inspector_js;
 
 /// Everything of our own, nothing inline, nobody frames it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// Where the styles are. They show no secret, so a closed deployment serves them too.
-pub const STYLES: &str = "/page.css";
+/// Files below it have their content's hash in their names, so they never change.
+const HASHED: &str = "/inspector/";
+
+/// What the page of a stream is.
+const INDEX: &str = "/index.html";
+
+/// What a deployment without a token shows, and what that needs. They show no secret.
+const CLOSED: &str = "/closed.html";
 
 /// A file of the page; `None` when there is none at this path.
 #[must_use]
 pub fn file(path: &str) -> Option<Result<Response, Problem>> {
-    let (content_type, body) = match path {
-        "/page.js" => ("text/javascript; charset=utf-8", include_str!("../inspector/page.js")),
-        STYLES => ("text/css; charset=utf-8", include_str!("../inspector/page.css")),
-        "/" => ("text/html; charset=utf-8", include_str!("../inspector/index.html")),
-        _ if path == "/streams" || path.starts_with("/streams/") => {
-            ("text/html; charset=utf-8", include_str!("../inspector/index.html"))
-        }
-        _ => return None,
+    let is_page = path == "/" || path == "/streams" || path.starts_with("/streams/");
+    answer(if is_page { INDEX } else { path })
+}
+
+/// What a deployment without a token serves: how to set one, at every address of the page.
+#[must_use]
+pub fn closed(path: &str) -> Option<Result<Response, Problem>> {
+    let is_page = path == "/" || path == "/streams" || path.starts_with("/streams/");
+    let is_beside = path.starts_with(HASHED) || path == "/icon.svg";
+    if is_page { answer(CLOSED) } else { is_beside.then(|| answer(path)).flatten() }
+}
+
+fn answer(path: &str) -> Option<Result<Response, Problem>> {
+    let file = match inspector_js::file(path) {
+        Ok(file) if file.is_undefined() => return None,
+        Ok(file) => Array::from(&file),
+        Err(error) => return Some(Err(unforeseen("inspector", &error))),
     };
-    Some(answer(200, content_type, body))
+    let content_type = file.get(0).as_string().unwrap_or_default();
+    Some(respond(&content_type, path, &file.get(1)))
 }
 
-/// What a deployment without a token shows: how to set one.
-///
-/// # Errors
-/// [`Problem::Internal`]
-pub fn closed() -> Result<Response, Problem> {
-    answer(200, "text/html; charset=utf-8", include_str!("../inspector/closed.html"))
-}
-
-fn answer(status: u16, content_type: &str, body: &str) -> Result<Response, Problem> {
+fn respond(content_type: &str, path: &str, body: &JsValue) -> Result<Response, Problem> {
+    let caching = if path.starts_with(HASHED) { "public, max-age=31536000, immutable" } else { "no-cache" };
     let headers = [
         ("content-type", content_type),
         ("content-security-policy", POLICY),
         ("x-content-type-options", "nosniff"),
         ("referrer-policy", "no-referrer"),
-        ("cache-control", "no-cache"),
+        ("cache-control", caching),
     ];
-    text(status, &headers, body)
+    make(200, &headers, body)
 }

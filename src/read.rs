@@ -2,7 +2,7 @@
 
 use tailrace_durable::page;
 use tailrace_model::types::TypeFilter;
-use tailrace_model::{Problem, limits, time};
+use tailrace_model::{Problem, StreamPath, limits, time};
 
 use crate::http::{EVENT_STREAM, JSON, NDJSON, Query, Request, Response, invalid_query, preferred, text};
 use crate::stream::{Format, Stream};
@@ -77,8 +77,14 @@ pub fn query(query: &Query) -> Result<page::Query, Problem> {
         since: instant("since")?,
         until: instant("until")?,
         cause: query.number("cause", offsets)?,
+        cause_path: query.get("causePath").map(cause_path).transpose()?,
         max_bytes: None,
     })
+}
+
+fn cause_path(text: &str) -> Result<String, Problem> {
+    let path = StreamPath::from_decoded(text).map_err(|_| invalid_query("causePath", "the path of a stream"))?;
+    Ok(path.to_string())
 }
 
 /// `HEAD`: where the stream stands.

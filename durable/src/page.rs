@@ -2,10 +2,11 @@
 //! a filter applies, are lines looked at.
 
 use serde::{Deserialize, Serialize};
-use tailrace_model::limits;
+
 use tailrace_model::line::StoredEvent;
 use tailrace_model::time::Millis;
 use tailrace_model::types::TypeFilter;
+use tailrace_model::{json, limits};
 
 use crate::Failure;
 use crate::log::{SEPARATOR, lines_with_types};
@@ -41,9 +42,12 @@ pub struct Query {
     /// At most so many bytes, but one row at least.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_bytes: Option<u64>,
-    /// Only events that the event at this offset of the same stream caused.
+    /// Only events that the event at this offset caused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<u64>,
+    /// The path of the stream in which that event stands; the same stream if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause_path: Option<String>,
 }
 
 /// A page.
@@ -183,7 +187,7 @@ struct Filter {
     cause: Option<Caused>,
 }
 
-/// Caused by an event of this stream.
+/// Caused by an event of this stream, or of another.
 struct Caused {
     path: String,
     offset: u64,
@@ -194,9 +198,9 @@ struct Caused {
 impl Filter {
     fn new<S: Sql>(stream: &Stream<S>, query: &Query) -> Result<Self, Failure> {
         let types = query.types.as_deref().map(TypeFilter::parse).transpose()?;
-        let path = stream.path().to_string();
+        let path = query.cause_path.clone().unwrap_or_else(|| stream.path().to_string());
         let cause = query.cause.map(|offset| Caused {
-            text: format!("\"cause\":{{\"streamPath\":\"{path}\",\"offset\":{offset},"),
+            text: format!("\"cause\":{{\"streamPath\":{},\"offset\":{offset},", json::quoted(&path)),
             path,
             offset,
         });

@@ -11,10 +11,18 @@ import { notify } from "../ui/notices.tsx";
 export async function act(path: string, event: Appendable): Promise<StoredEvent | undefined> {
   try {
     const stored = await tailrace.value.stream(path).append(event);
-    notify({ words: `${stored.type} in ${path}`, event: { path, offset: stored.offset } });
+    done(path, [stored]);
     return stored;
   } catch (error) {
     notify({ words: `${event.type} was refused: ${wordsOf(heed(error))}`, isError: true });
     return undefined;
   }
+}
+
+/** Says which events an action became. */
+export function done(path: string, stored: readonly StoredEvent[]): void {
+  const [first] = stored;
+  if (!first) return;
+  const words = stored.length === 1 ? `${first.type} in ${path}` : `${stored.length} events in ${path}`;
+  notify({ words, event: { path, offset: first.offset } });
 }
