@@ -5,7 +5,7 @@ import { underProjectNode } from "./setup/packages.mjs";
 import { inProject, npmBin, root } from "./setup/paths.mjs";
 import { main, run, say } from "./setup/step.mjs";
 
-const scripts = ["**/*.{js,mjs,ts}", "package.json"];
+const scripts = ["**/*.{js,mjs,ts,tsx}", "inspector/**/*.{css,html}", "package.json"];
 const deny = ["--", "-D", "warnings"];
 
 const checks = {
@@ -29,6 +29,7 @@ const checks = {
     (
       await Promise.all([
         ran(npmBin("eslint"), ["--config", "scripts/eslint.config.mjs", "--max-warnings", "0", "."]),
+        ran(npmBin("tsc"), ["--project", "inspector"]),
         ran(npmBin("prettier"), ["--check", "--log-level", "warn", ...scripts]),
       ])
     ).every(Boolean),

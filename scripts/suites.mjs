@@ -47,8 +47,11 @@ const jsTests = () =>
     "tests/clients/**/*.test.mjs",
     "tests/examples/**/*.test.mjs",
     "tests/hooks/**/*.test.mjs",
+    "tests/inspector/**/*.test.mjs",
     "tests/javascript/**/*.test.mjs",
+    "tests/processors/**/*.test.mjs",
     "tests/runtime/**/*.test.mjs",
+    "inspector/tests/**/*.test.mjs",
     "scripts/**/*.test.mjs",
     "sdk/behaviour/*.test.mjs",
     "sdk/typescript/**/*.test.mjs",
@@ -97,7 +100,7 @@ export const suites = [
         env.TAILRACE_TEST_CHROMIUM = await ensureChromium();
       }
       // Once, before they all want it.
-      if (found.some((file) => /^(tests\/examples|sdk\/behaviour)\//.test(file))) {
+      if (found.some((file) => /^(tests\/(examples|processors)|sdk\/behaviour)\//.test(file))) {
         env.TAILRACE_PYTHON = `${await ensurePython(inProject("tests/python/requirements.txt"))}/python`;
       }
       return inRoot(process.execPath, ["--test", ...found], env);

@@ -467,6 +467,9 @@ fn pages_can_hold_only_what_one_event_caused() {
     assert_eq!(page(&mut d, Query { types: Some("c".to_owned()), ..caused(2) }), [6, 12]);
     assert_eq!(page(&mut d, Query { last: Some(1), ..caused(2) }), [12]);
     assert_eq!(page(&mut d, caused(3)), Vec::<u64>::new());
+    let elsewhere = |path: &str| Query { cause_path: Some(path.to_owned()), ..caused(2) };
+    assert_eq!(page(&mut d, elsewhere(S)), [6, 8, 12]);
+    assert_eq!(page(&mut d, elsewhere("/no/such")), Vec::<u64>::new());
     // A payload that looks like a cause is none.
     d.append(S, &format!(r#"{{"type":"m","payload":{{"cause":{{"streamPath":"{S}","offset":3,"hops":0}}}}}}"#));
     assert_eq!(page(&mut d, caused(3)), Vec::<u64>::new());

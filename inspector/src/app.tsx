@@ -21,7 +21,6 @@ export function App(): JSX.Element {
   const hasPanel = stream !== undefined && (panel.value !== undefined || offset.value !== undefined);
   return (
     // Links are followed here, wherever they stand.
-    // eslint-disable-next-line -- it is the links that are clicked
     <div class="page" data-tree={isTreeOpen.value} data-panel={hasPanel} onClick={followLinks}>
       <a class="skip" href="#log">
         Skip to the events

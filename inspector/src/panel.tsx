@@ -10,7 +10,12 @@ import { StatePanel } from "./time/state.tsx";
 import { Subscriptions } from "./hands/subscriptions.tsx";
 import { Why } from "./why/why.tsx";
 
-const tabs: readonly { name: Name; title: string; needsEvent?: boolean; show(stream: OpenStream): JSX.Element | null }[] = [
+const tabs: readonly {
+  name: Name;
+  title: string;
+  needsEvent?: boolean;
+  show(stream: OpenStream): JSX.Element | null;
+}[] = [
   { name: "event", title: "Event", needsEvent: true, show: (stream) => <EventPanel stream={stream} /> },
   { name: "why", title: "Why", needsEvent: true, show: (stream) => <Why stream={stream} /> },
   { name: "state", title: "State", show: (stream) => <StatePanel stream={stream} /> },

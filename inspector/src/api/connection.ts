@@ -65,9 +65,11 @@ function watch(body: ReadableStream<Uint8Array>, ended: () => void): ReadableStr
     async pull(controller) {
       try {
         const { done, value } = await reader.read();
-        if (!done) return controller.enqueue(value);
-        ended();
-        controller.close();
+        if (!done) controller.enqueue(value);
+        else {
+          ended();
+          controller.close();
+        }
       } catch (error) {
         ended();
         controller.error(error);

@@ -45,7 +45,7 @@ export function List({ stream }: { stream: OpenStream }): JSX.Element {
   );
   const virtual = useVirtualizer(rows.length, height, box);
   const items = virtual.getVirtualItems();
-  const first = rows[Math.floor(virtual.scrollOffset ?? 0) / height | 0];
+  const first = rows[(Math.floor(virtual.scrollOffset ?? 0) / height) | 0];
 
   useAnchor({ stream, rows, height, newestFirst, box, virtual });
 
@@ -65,6 +65,15 @@ export function List({ stream }: { stream: OpenStream }): JSX.Element {
     const distance = newestFirst ? at.scrollTop : edge - at.clientHeight - at.scrollTop;
     stream.follows.value = distance < height && span.isAtHead;
   };
+
+  // Who comes to an event by a link, or by going back, sees its row.
+  const wanted = chosen.value;
+  useEffect(() => {
+    if (wanted === undefined) return;
+    cursor.value = wanted;
+    const index = rows.findIndex(({ offset }) => offset === wanted);
+    if (index >= 0) virtual.scrollToIndex(index);
+  }, [stream, wanted, span]);
 
   useEffect(() => {
     hands.list = {
@@ -124,7 +133,9 @@ function Nothing({ stream }: { stream: OpenStream }): JSX.Element {
   return (
     <p class="nothing">
       No event yet. The first one makes the stream: write one below, or
-      <code>curl {`${location.origin}/api/streams${stream.path}`} -d '{`{"type":"message"}`}'</code>
+      <code>
+        curl {`${location.origin}/api/streams${stream.path}`} -d '{`{"type":"message"}`}'
+      </code>
     </p>
   );
 }

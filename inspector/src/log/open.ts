@@ -77,7 +77,10 @@ export class OpenStream {
       await (around === undefined ? span.openAtHead() : span.openAround(around));
     } catch (error) {
       if (this.#stop.signal.aborted) return;
-      if (!(error instanceof TailraceError && error.status === 404)) return this.#refused(error);
+      if (!(error instanceof TailraceError && error.status === 404)) {
+        this.#refused(error);
+        return;
+      }
     }
     if (this.#stop.signal.aborted) return;
     batch(() => {
@@ -156,16 +159,18 @@ export class OpenStream {
     const lost = (): void => {
       if (!signal.aborted) this.status.value = "trouble";
     };
-    const live = client(lost).stream(this.path).tail({
-      afterOffset: this.head.value,
-      signal,
-      onCaughtUp: (at) => {
-        this.status.value = at > 0 || this.head.value > 0 ? "live" : "waiting";
-        this.trouble.value = undefined;
-      },
-      onEphemeral: (event) => this.#ephemeralListeners.forEach((listener) => listener(event)),
-      onReset: () => this.#begunAnew(),
-    });
+    const live = client(lost)
+      .stream(this.path)
+      .tail({
+        afterOffset: this.head.value,
+        signal,
+        onCaughtUp: (at) => {
+          this.status.value = at > 0 || this.head.value > 0 ? "live" : "waiting";
+          this.trouble.value = undefined;
+        },
+        onEphemeral: (event) => this.#ephemeralListeners.forEach((listener) => listener(event)),
+        onReset: () => this.#begunAnew(),
+      });
     try {
       for await (const event of live) this.#hear(event);
     } catch (error) {
@@ -221,15 +226,26 @@ const isControl = (type: string): boolean =>
 /** The stream of the address; `undefined` at home. */
 export const open = signal<OpenStream | undefined>(undefined);
 
-// Another path or another token is another stream.
+/** Another path or another token is another stream. */
+const place = computed(() => [path.value, token.value] as const);
+
 effect(() => {
-  const at = path.value;
-  const [secret] = [token.value];
-  void secret;
+  const [at] = place.value;
   untracked(() => {
     open.value?.close();
     open.value = typeof at === "string" ? new OpenStream(at) : undefined;
     void open.value?.start(wanted.value);
+  });
+});
+
+// Who goes to an event that is not held is shown what lies around it.
+effect(() => {
+  const at = wanted.value;
+  const stream = open.value;
+  untracked(() => {
+    if (stream === undefined || at === undefined || stream.status.value === "loading") return;
+    const { low, high } = stream.span.value;
+    if (at <= low || at > high) void stream.show(at);
   });
 });
 

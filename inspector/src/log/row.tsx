@@ -48,7 +48,7 @@ export function EventRow(props: Place & { row: Of<"event">; isChosen: boolean })
   );
 }
 
-export function RunRow(props: Place & { row: Of<"run">; toggle(offset: number): void }): JSX.Element {
+export function RunRow(props: Place & { row: Of<"run">; toggle: (offset: number) => void }): JSX.Element {
   const { row, top, isCursor, head, toggle } = props;
   return (
     <div

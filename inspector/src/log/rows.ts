@@ -31,7 +31,12 @@ export function rowsOf(entries: readonly Entry[], { grouped, newestFirst, open }
   let before: number | undefined;
   const push = (entry: Entry): void => {
     const at = Date.parse(entry.event.createdAt);
-    rows.push({ kind: "event", offset: entry.event.offset, entry, gapMs: before === undefined ? undefined : at - before });
+    rows.push({
+      kind: "event",
+      offset: entry.event.offset,
+      entry,
+      gapMs: before === undefined ? undefined : at - before,
+    });
     before = at;
   };
   for (let at = 0; at < entries.length;) {

@@ -56,12 +56,7 @@ export function Tools({ stream }: { stream: OpenStream }): JSX.Element {
   );
 }
 
-function Toggle(props: {
-  is: boolean;
-  set(is: boolean): void;
-  title: string;
-  children: string;
-}): JSX.Element {
+function Toggle(props: { is: boolean; set(is: boolean): void; title: string; children: string }): JSX.Element {
   return (
     <button
       type="button"

@@ -6,7 +6,7 @@ export function Dialog(props: {
   title: string;
   isOpen: boolean;
   /** Hears that it was closed, however. */
-  close(): void;
+  close: () => void;
   children: ComponentChildren;
 }): JSX.Element {
   const dialog = useRef<HTMLDialogElement>(null);
