@@ -16,14 +16,14 @@ export const isEmpty = ({ types, text, only }: Filter): boolean => !types && !te
 export const isSearched = ({ text, only }: Filter): boolean => Boolean(text) || Boolean(only);
 
 /** Whether something went wrong with what the event tells of. */
-export function isFailure({ type, payload }: StoredEvent): boolean {
-  if (/(^|\.)(error|failed|halted|denied|interrupted)([.-]|$)|error/.test(type)) return true;
-  return type === "webhook.received" && verdict(payload) === false;
+export function isFailure(event: StoredEvent): boolean {
+  return /(^|[.-])(failed|halted|denied|interrupted)([.-]|$)|error/.test(event.type) || verdict(event) === false;
 }
 
 /** What a hook's verification said; `null` when nobody could look, `undefined` when this is no hook. */
-export function verdict(payload: unknown): boolean | null | undefined {
-  if (typeof payload !== "object" || payload === null || !("verified" in payload)) return undefined;
+export function verdict({ type, payload }: StoredEvent): boolean | null | undefined {
+  if (type !== "webhook.received") return undefined;
+  if (typeof payload !== "object" || payload === null || !("verified" in payload)) return null;
   return typeof payload.verified === "boolean" ? payload.verified : null;
 }
 
@@ -35,12 +35,17 @@ export function matcher({ types, text, only }: Filter): (entry: Entry) => boolea
     .filter(Boolean)
     .map((glob) => new RegExp(`^${glob.replace(/[.+?^${}()|[\]\\]/g, "\\$&").replaceAll("*", ".*")}$`));
   const words = text?.toLowerCase();
+  // Quotes and line ends stand in JSON in another way than one types them.
+  const asJson = JSON.stringify(words ?? "").slice(1, -1);
   return ({ event }) => {
     if (globs.length > 0 && !globs.some((glob) => glob.test(event.type))) return false;
     if (only === "failed" && !isFailure(event)) return false;
-    if (only === "verified" && verdict(event.payload) !== true) return false;
-    if (only === "unverified" && !(event.type === "webhook.received" && verdict(event.payload) !== true)) return false;
-    return !words || event.type.toLowerCase().includes(words) || said(event).toLowerCase().includes(words);
+    const verified = verdict(event);
+    if (only === "verified" && verified !== true) return false;
+    if (only === "unverified" && (verified === undefined || verified)) return false;
+    if (words === undefined || words === "" || event.type.toLowerCase().includes(words)) return true;
+    const text = said(event).toLowerCase();
+    return text.includes(words) || text.includes(asJson);
   };
 }
 

@@ -71,9 +71,17 @@ export function List({ stream }: { stream: OpenStream }): JSX.Element {
   useEffect(() => {
     if (wanted === undefined) return;
     cursor.value = wanted;
+    const folded = rows.find((row) => row.kind === "run" && !row.isOpen && row.offset <= wanted && wanted <= row.last);
+    if (folded) toggleRun(folded.offset);
     const index = rows.findIndex(({ offset }) => offset === wanted);
     if (index >= 0) virtual.scrollToIndex(index);
-  }, [stream, wanted, span]);
+  }, [stream, wanted, span, grouped]);
+
+  // Offsets mean nothing in another stream.
+  useEffect(() => {
+    openRuns.value = new Set();
+    if (chosen.value === undefined) cursor.value = undefined;
+  }, [stream]);
 
   useEffect(() => {
     hands.list = {
@@ -93,7 +101,9 @@ export function List({ stream }: { stream: OpenStream }): JSX.Element {
         class="events"
         role="listbox"
         aria-label={`Events of ${stream.path}`}
-        aria-activedescendant={cursor.value === undefined ? undefined : `event-${cursor.value}`}
+        aria-activedescendant={
+          items.some(({ index }) => rows[index]?.offset === cursor.value) ? `event-${cursor.value}` : undefined
+        }
         tabIndex={0}
         // Only what a person scrolls counts, not what the page does itself.
         onWheel={scrolled}
@@ -174,7 +184,7 @@ function useAnchor(of: {
   box: { readonly current: HTMLDivElement | null };
   virtual: Virtualizer<HTMLDivElement, Element>;
 }): void {
-  const { stream, rows, height, newestFirst, box } = of;
+  const { stream, rows, height, newestFirst, box, virtual } = of;
   const before = useRef<{ rows: readonly Row[]; span: unknown; height: number }>(undefined);
   useLayoutEffect(() => {
     const at = box.current;
@@ -185,7 +195,7 @@ function useAnchor(of: {
     if (stream.follows.value) {
       at.scrollTop = newestFirst ? 0 : rows.length * height;
     } else if (last?.span !== span) {
-      const wanted = route.value.offset ?? cursor.value ?? 1;
+      const wanted = stream.span.value.around ?? cursor.value ?? 1;
       const index = rows.findIndex((row) => (newestFirst ? row.offset <= wanted : row.offset >= wanted));
       at.scrollTop = Math.max(0, index * height - at.clientHeight / 3);
     } else if (last.rows !== rows) {
@@ -194,7 +204,7 @@ function useAnchor(of: {
       const index = anchor ? rows.findIndex((row) => row.offset === anchor.offset && row.kind === anchor.kind) : -1;
       if (index >= 0) at.scrollTop = (index + (top % 1)) * height;
     }
-  }, [stream, stream.span.value, rows, height, newestFirst, stream.follows.value]);
+  }, [stream, stream.span.value, rows, height, newestFirst, stream.follows.value, virtual.scrollRect?.height]);
 }
 
 /** TanStack's virtualizer as a hook: it renders anew when another row comes into sight. */

@@ -194,7 +194,7 @@ export class OpenStream {
     if (!last) return;
     batch(() => {
       const span = this.span.value;
-      span.hear(heard);
+      span.hear(heard, { follows: this.follows.value });
       this.head.value = Math.max(this.head.value, last.event.offset);
       this.changes.value += 1;
     });

@@ -1,7 +1,7 @@
 /** An event, or a run of events, as one line. */
 import type { JSX } from "preact";
 import type { StoredEvent } from "tailrace";
-import { isFailure, verdict } from "./filter.ts";
+import { isFailure } from "./filter.ts";
 import { cursor } from "./cursor.ts";
 import type { Row } from "./rows.ts";
 import { go, panel } from "../route.ts";
@@ -81,7 +81,7 @@ export function RunRow(props: Place & { row: Of<"run">; toggle: (offset: number)
 
 /** What an event is about, for its colour. */
 export function kindOf(event: StoredEvent): string {
-  if (isFailure(event) || verdict(event.payload) === false) return "failure";
+  if (isFailure(event)) return "failure";
   const [first = ""] = event.type.split(".");
   if (event.type === "webhook.received") return "hook";
   if (event.type === "stream.paused") return "paused";

@@ -24,6 +24,8 @@ export class Span {
   high = 0;
   /** The stream's last offset, as far as it is known. */
   head = 0;
+  /** The event that it was opened for. */
+  around: number | undefined;
 
   readonly filter: Filter;
   readonly #matches: (entry: Entry) => boolean;
@@ -64,12 +66,14 @@ export class Span {
 
   /** Begins around an event. */
   async openAround(offset: number): Promise<void> {
-    const from = Math.max(0, offset - 1 - PAGE / 3);
-    const page = await this.#page({ afterOffset: from, limit: PAGE });
+    this.around = offset;
+    // From the event on: a page that begins before it may be cut before it, where events are large.
+    const page = await this.#page({ afterOffset: offset - 1, limit: PAGE });
     this.head = page.head;
-    this.low = from;
-    this.high = Math.max(from, page.afterOffset);
+    this.low = Math.min(offset - 1, page.head);
+    this.high = Math.max(this.low, page.afterOffset);
     this.#hold(page.entries.filter(this.#matches), "newer");
+    await this.older();
   }
 
   /** Takes what lies before. Resolves with whether anything changed. */
@@ -94,11 +98,13 @@ export class Span {
   async newer(): Promise<boolean> {
     if (this.isAtHead || this.#isAsking.newer) return false;
     this.#isAsking.newer = true;
+    const asked = this.high;
     try {
       const limit = isSearched(this.filter) ? SEARCHED_PAGE : PAGE;
-      const page = await this.#page({ afterOffset: this.high, limit });
+      const page = await this.#page({ afterOffset: asked, limit });
       this.head = Math.max(this.head, page.head);
-      if (page.afterOffset <= this.high) return false;
+      // Meanwhile the other end may have grown, and this one let go.
+      if (page.afterOffset <= this.high || this.high < asked) return false;
       const fresh = page.entries.filter((entry) => entry.event.offset > this.high && this.#matches(entry));
       this.high = page.afterOffset;
       this.#hold([...this.entries, ...fresh], "newer");
@@ -108,13 +114,18 @@ export class Span {
     }
   }
 
-  /** Takes what the live tail brought; only what follows what is held is kept. */
-  hear(heard: readonly Entry[]): void {
+  /**
+   * Takes what the live tail brought; only what follows what is held is kept.
+   *
+   * @param options.follows the newest is looked at. Else nothing is let go of at the old end, where somebody reads
+   */
+  hear(heard: readonly Entry[], { follows = true } = {}): void {
     const fresh: Entry[] = [];
     for (const entry of heard) {
       const { offset } = entry.event;
       this.head = Math.max(this.head, offset);
       if (offset !== this.high + 1) continue;
+      if (!follows && this.entries.length + fresh.length >= MOST) continue;
       this.high = offset;
       if (this.#matches(entry)) fresh.push(entry);
     }
