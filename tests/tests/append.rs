@@ -454,6 +454,22 @@ async fn an_append_inherits_the_cause_in_its_header_whatever_its_body() {
 }
 
 #[tokio::test]
+async fn what_is_only_checked_is_judged_like_an_append_and_written_nowhere() {
+    let stream = a_stream();
+    let check = async |body: &str| stream.post_with("?check=true", &[], body.to_owned()).await;
+
+    assert_eq!(check(r#"{"type":"a"}"#).await.ok().json(), json!({"accepted": true, "events": 1}));
+    assert_eq!(check(r#"[{"type":"a"},{"type":"b"}]"#).await.ok().json()["events"], 2);
+    let foreign = check(r#"{"id":7}"#).await.ok().json();
+    assert_eq!((&foreign["accepted"], &foreign["interpretedAs"]), (&json!(true), &json!("webhook")));
+    let problem = check(r#"{"type":"schedule.configured","payload":{"slug":"s"}}"#).await;
+    assert_eq!(problem.problem(422, "invalid_control_event")["field"], "payload.event");
+    check(r#"{"type":"stream.nonsense"}"#).await.problem(403, "reserved_type");
+
+    assert_eq!(stream.head().await.status, 404);
+}
+
+#[tokio::test]
 async fn an_ephemeral_event_reaches_live_readers_and_is_not_stored() {
     let stream = a_stream();
     stream.say("a").await;

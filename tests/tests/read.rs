@@ -185,6 +185,7 @@ async fn what_an_event_caused_can_be_asked_for() {
 
     assert_eq!(offsets(&stream.page("?cause=3").await), [7]);
     assert_eq!(offsets(&stream.page("?cause=4").await), [0_u64; 0]);
+    assert_eq!(offsets(&stream.page("?cause=3&causePath=/elsewhere").await), [8]);
 }
 
 #[tokio::test]
@@ -280,6 +281,7 @@ async fn a_query_that_is_not_understood_is_refused_with_its_name() {
         ("since=yesterday", "since"),
         ("until=2026-13-01T00:00:00Z", "until"),
         ("cause=x", "cause"),
+        ("cause=3&causePath=/a//b", "causePath"),
         ("wait=long", "wait"),
     ] {
         let answer = stream.read(&format!("?{query}")).await;

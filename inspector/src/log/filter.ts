@@ -33,7 +33,7 @@ export function matcher({ types, text, only }: Filter): (entry: Entry) => boolea
     .split(",")
     .map((glob) => glob.trim())
     .filter(Boolean)
-    .map((glob) => new RegExp(`^${glob.replace(/[.+?^${}()|[\]\\]/g, "\\$&").replaceAll("*", ".*")}$`));
+    .map((glob) => new RegExp(`^${glob.replace(/[.+?^${}()|[\]\\]/g, "\\$&").replaceAll("*", ".*")}$`, "s"));
   const words = text?.toLowerCase();
   // Quotes and line ends stand in JSON in another way than one types them.
   const asJson = JSON.stringify(words ?? "").slice(1, -1);
