@@ -227,6 +227,7 @@ export const sdkMemory = {
   metrics: {
     ...Object.fromEntries(tenths.map((tenth) => [`rss${tenth}`, `MB at ${tenth} %`])),
     growth: "MB at 100 %, less those at 10 %",
+    heap: "of that, in use (where a collector can say so)",
     rate: "events/s",
   },
 
@@ -251,12 +252,15 @@ export const sdkMemory = {
 function sampling(count) {
   const samples = {};
   let begun;
-  return ({ seen }, pid) => {
+  return ({ seen, heapMb }, pid) => {
     if (seen === 0) begun = performance.now();
-    samples[`rss${(seen * 100) / count}`] = rssMb(pid);
+    const percent = (seen * 100) / count;
+    samples[`rss${percent}`] = rssMb(pid);
+    if (heapMb !== undefined) samples[`heap${percent}`] = heapMb;
     if (seen < count) return undefined;
     const rate = count / ((performance.now() - begun) / 1000);
-    return { ...samples, growth: samples.rss100 - samples.rss10, rate };
+    const { rss10, rss100, heap10, heap100 } = samples;
+    return { ...samples, growth: rss100 - rss10, heap: heap100 - heap10, rate };
   };
 }
 

@@ -12,11 +12,11 @@ const make = {
     const node = npmBin("node");
     const { code } = await run(node, [inProject("sdk", "typescript", "scripts", "build.mjs")], { cwd: root });
     if (code !== 0) throw new Error("the SDK in TypeScript does not compile");
-    return [node, inBench("typescript", "driver.mjs")];
+    return [node, "--expose-gc", inBench("typescript", "driver.mjs")];
   },
   async python() {
     const { ensurePython } = await import("../../scripts/setup/python.mjs");
-    const bin = await ensurePython(inProject("tests", "python", "requirements.txt"));
+    const bin = await ensurePython(inBench("python", "requirements.txt"));
     return [`${bin}/python`, inBench("python", "driver.py")];
   },
   async rust() {

@@ -63,6 +63,12 @@ async function drain(stream, count) {
   // eslint-disable-next-line no-unused-vars -- it is the events that are counted
   for await (const _ of stream.tail()) {
     seen += 1;
-    if (seen % (count / 10) === 0) say({ seen });
+    if (seen % (count / 10) === 0) say({ seen, heapMb: seen === count / 10 || seen === count ? heapMb() : undefined });
   }
+}
+
+/** What is in use: the memory of the process is also what V8 keeps to work with. */
+function heapMb() {
+  globalThis.gc();
+  return process.memoryUsage().heapUsed / 1e6;
 }
