@@ -1,0 +1,240 @@
+/**
+ * The chain of causes of an event: upward to the first outside input, downward to all that followed, in any stream.
+ *
+ * An event knows its cause, but not what it caused. So what followed is found by looking: pages of the streams where it
+ * may stand are read once, and every event in them is kept under its cause.
+ */
+import { keyOf, type Fact, type Ref } from "./fact.ts";
+
+/** A part of a stream. */
+export interface Stretch {
+  readonly facts: readonly Fact[];
+  /** All up to here was looked at. */
+  readonly upTo: number;
+  /** The stream's last offset. */
+  readonly head: number;
+}
+
+/** Where events are read. A stream that is gone has none; whatever else goes wrong is thrown. */
+export interface Source {
+  /** Some events up to this one, in order; without it when there is none. */
+  before(of: Ref, signal: AbortSignal): Promise<readonly Fact[]>;
+  /** Events behind an offset, of an instant (milliseconds since 1970) or later. */
+  after(path: string, offset: number, since: number, signal: AbortSignal): Promise<Stretch>;
+  /** What one event caused in a stream, behind an offset, whatever else stands there. */
+  caused(by: Ref, path: string, offset: number, signal: AbortSignal): Promise<readonly Fact[]>;
+  /** Streams near this one that have events of this instant or later, the nearest first. */
+  near(path: string, since: number, signal: AbortSignal): Promise<readonly string[]>;
+  /** Any streams that have such events, page by page: those behind `after`, and what to go on with. */
+  any(after: string | undefined, since: number, signal: AbortSignal): Promise<Streams>;
+}
+
+/** Some of all streams. */
+export interface Streams {
+  readonly paths: readonly string[];
+  /** What to go on with; `null` when these were the last. */
+  readonly after: string | null;
+}
+
+/** Why a chain ends where it does. */
+export type End =
+  /** The first event has no cause. */
+  | { readonly kind: "outside" }
+  /** The next one is not there any more. */
+  | { readonly kind: "gone"; readonly ref: Ref }
+  /** There is another event in its place: the stream was deleted, and begun anew. */
+  | { readonly kind: "replaced"; readonly ref: Ref }
+  /** It was there already. */
+  | { readonly kind: "loop"; readonly ref: Ref }
+  /** The next one could not be read. */
+  | { readonly kind: "failed"; readonly ref: Ref; readonly error: unknown }
+  /** It goes on; enough was read. */
+  | { readonly kind: "further"; readonly ref: Ref };
+
+/** So far upward at once. */
+export const LONGEST_CHAIN = 50;
+
+/** Clocks of different streams differ a little; a cause that is younger by more than this is another event. */
+const SKEW_MS = 5_000;
+
+/** The causes of an event, the first one first, and why there is none before it. */
+export async function upward(of: Fact, source: Source, signal: AbortSignal): Promise<{ causes: Fact[]; end: End }> {
+  const causes: Fact[] = [];
+  const known = new Map<string, Fact>();
+  const seen = new Set([keyOf(of)]);
+  for (let at = of; ;) {
+    const ref = at.cause;
+    if (!ref) return { causes, end: { kind: "outside" } };
+    if (seen.has(keyOf(ref))) return { causes, end: { kind: "loop", ref } };
+    if (causes.length >= LONGEST_CHAIN) return { causes, end: { kind: "further", ref } };
+    if (!known.has(keyOf(ref))) {
+      try {
+        for (const fact of await source.before(ref, signal)) known.set(keyOf(fact), fact);
+      } catch (error) {
+        if (signal.aborted) throw error;
+        return { causes, end: { kind: "failed", ref, error } };
+      }
+    }
+    const cause = known.get(keyOf(ref));
+    if (!cause) return { causes, end: { kind: "gone", ref } };
+    if (cause.at > at.at + SKEW_MS) return { causes, end: { kind: "replaced", ref } };
+    seen.add(keyOf(ref));
+    causes.unshift(cause);
+    at = cause;
+  }
+}
+
+/** How far a stream was looked at. */
+export interface Looked {
+  readonly path: string;
+  /** 0: nothing yet. */
+  readonly upTo: number;
+  readonly head: number;
+  readonly error?: unknown;
+}
+
+/** So many streams are looked at without being asked to. */
+const STREAMS_AT_ONCE = 24;
+/** So many at the same time. */
+const TOGETHER = 4;
+/** So many pages, when one asks for more of a stream. */
+const PAGES_FURTHER = 5;
+
+/** What followed from an event, as far as it is known. It grows by looking further. */
+export class Followers {
+  readonly of: Fact;
+  /** How far each stream was looked at, in the order in which they came up. */
+  readonly looked = new Map<string, Looked>();
+  readonly #source: Source;
+  readonly #byCause = new Map<string, Map<string, Fact>>();
+  /** Streams that have not been looked at, and may be, the nearest first. */
+  #waiting: string[] = [];
+  /** Where the list of all streams goes on; `null` at its end. */
+  #any: string | null | undefined;
+
+  constructor(of: Fact, source: Source) {
+    this.of = of;
+    this.#source = source;
+  }
+
+  /** What an event caused, in the order of time. */
+  causedBy(ref: Ref): Fact[] {
+    const found = [...(this.#byCause.get(keyOf(ref))?.values() ?? [])];
+    return found.sort((a, b) => a.at - b.at || (a.path === b.path ? a.offset - b.offset : a.path < b.path ? -1 : 1));
+  }
+
+  /** Everything that is known to have followed, however far. */
+  all(): Fact[] {
+    const found: Fact[] = [];
+    const seen = new Set([keyOf(this.of)]);
+    const queue: Ref[] = [this.of];
+    for (let at = queue.shift(); at; at = queue.shift()) {
+      for (const fact of this.#byCause.get(keyOf(at))?.values() ?? []) {
+        if (seen.has(keyOf(fact))) continue;
+        seen.add(keyOf(fact));
+        found.push(fact);
+        queue.push(fact);
+      }
+    }
+    return found;
+  }
+
+  /** True when there may be streams that were not looked at. */
+  get mayBeElsewhere(): boolean {
+    return this.#waiting.length > 0 || this.#any !== null;
+  }
+
+  /** Streams of which a part was not looked at: they are too long, or did not answer. */
+  get unfinished(): Looked[] {
+    return [...this.looked.values()].filter(({ upTo, head, error }) => upTo < head || error !== undefined);
+  }
+
+  /** Takes an event that has just come. False when it says nothing new. */
+  hear(fact: Fact): boolean {
+    return this.#take(fact);
+  }
+
+  /**
+   * Looks where followers may stand: the event's own stream, those that what followed speaks of, those around.
+   *
+   * @param grew hears that more is known
+   */
+  async look(signal: AbortSignal, grew: () => void): Promise<void> {
+    await this.#lookAt(this.of.path, signal);
+    grew();
+    for (const path of await this.#source.near(this.of.path, this.#since, signal)) this.#mayLookAt(path);
+    await this.#lookInMore(signal, grew);
+  }
+
+  /** Looks at streams that nothing speaks of: first at those that still wait, then at any. */
+  async lookElsewhere(signal: AbortSignal, grew: () => void): Promise<void> {
+    while (this.#waiting.length === 0 && this.#any !== null && !signal.aborted) {
+      const { paths, after } = await this.#source.any(this.#any, this.#since, signal);
+      this.#any = after;
+      paths.forEach((path) => this.#mayLookAt(path));
+    }
+    await this.#lookInMore(signal, grew);
+    grew();
+  }
+
+  /** Reads more of a stream that is not known to its end. */
+  async lookFurther(path: string, signal: AbortSignal, grew: () => void): Promise<void> {
+    for (let pages = 0; pages < PAGES_FURTHER && !signal.aborted; pages += 1) {
+      await this.#lookAt(path, signal);
+      grew();
+      const looked = this.looked.get(path);
+      if (!looked || looked.error !== undefined || looked.upTo >= looked.head) return;
+    }
+  }
+
+  async #lookInMore(signal: AbortSignal, grew: () => void): Promise<void> {
+    for (let left = STREAMS_AT_ONCE; left > 0 && !signal.aborted;) {
+      this.#preferMentioned();
+      const next = this.#waiting.splice(0, Math.min(TOGETHER, left));
+      if (next.length === 0) return;
+      left -= next.length;
+      await Promise.all(next.map((path) => this.#lookAt(path, signal)));
+      grew();
+    }
+  }
+
+  get #since(): number {
+    return this.of.at - SKEW_MS;
+  }
+
+  async #lookAt(path: string, signal: AbortSignal): Promise<void> {
+    const before = this.looked.get(path);
+    const from = before?.upTo ?? (path === this.of.path ? this.of.offset : 0);
+    try {
+      const stretch = await this.#source.after(path, from, this.#since, signal);
+      stretch.facts.forEach((fact) => this.#take(fact));
+      const { upTo, head } = stretch;
+      this.looked.set(path, { path, upTo: Math.max(upTo, from), head: Math.max(head, before?.head ?? 0) });
+      // What the event itself caused is asked for by name, also where the rest is too long to read.
+      if (before || upTo >= head) return;
+      for (const fact of await this.#source.caused(this.of, path, upTo, signal)) this.#take(fact);
+    } catch (error) {
+      if (!signal.aborted) this.looked.set(path, { path, upTo: from, head: before?.head ?? from, error });
+    }
+  }
+
+  #take(fact: Fact): boolean {
+    if (!fact.cause) return false;
+    const key = keyOf(fact.cause);
+    const known = this.#byCause.get(key) ?? new Map<string, Fact>();
+    if (known.has(keyOf(fact))) return false;
+    this.#byCause.set(key, known.set(keyOf(fact), fact));
+    return true;
+  }
+
+  #mayLookAt(path: string): void {
+    if (!this.looked.has(path) && !this.#waiting.includes(path)) this.#waiting.push(path);
+  }
+
+  /** Streams that what followed speaks of come first. */
+  #preferMentioned(): void {
+    const mentioned = new Set([this.of, ...this.all()].flatMap(({ path, mentions }) => [path, ...mentions]));
+    const first = [...mentioned].filter((path) => !this.looked.has(path));
+    this.#waiting = [...first, ...this.#waiting.filter((path) => !mentioned.has(path))];
+  }
+}
