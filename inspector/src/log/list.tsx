@@ -110,7 +110,11 @@ export function List({ stream }: { stream: OpenStream }): JSX.Element {
         onTouchMove={scrolled}
         onScroll={scrolled}
       >
-        <div class="rows" role="presentation" style={{ height: `${rows.length * height}px` }}>
+        <div
+          class="rows"
+          role="presentation"
+          style={{ height: `${rows.length * height}px`, "--digits": String(stream.head.value).length }}
+        >
           {items.map(({ index, start }) => {
             const row = rows[index];
             if (!row) return null;
@@ -192,6 +196,8 @@ function useAnchor(of: {
     const last = before.current;
     const span = stream.span.value;
     before.current = { rows, span, height };
+    // Where all of it is seen, the newest is.
+    if (span.isAtHead && rows.length * height <= at.clientHeight) stream.follows.value = true;
     if (stream.follows.value) {
       at.scrollTop = newestFirst ? 0 : rows.length * height;
     } else if (last?.span !== span) {
