@@ -131,7 +131,7 @@ function Row({ item, hands }: { item: Item; hands: Hands }): JSX.Element {
 }
 
 function EventLink({ node, left }: { node: Extract<Node, { kind: "event" }>; left: string }): JSX.Element {
-  const { fact, role, afterMs, isElsewhere } = node;
+  const { fact, role, afterMs, where } = node;
   const { path, offset, type, words } = fact;
   return (
     <a
@@ -154,7 +154,7 @@ function EventLink({ node, left }: { node: Extract<Node, { kind: "event" }>; lef
         )}
       </span>
       <span class="why-line">
-        {isElsewhere && <span class="why-path">{path}</span>}
+        {where !== undefined && <span class="why-path">{where}</span>}
         <span class="why-words">{words}</span>
       </span>
     </a>

@@ -15,8 +15,8 @@ export type Node =
       readonly role: "cause" | "present" | "follower";
       /** Since what caused it; `undefined` for the first. */
       readonly afterMs: number | undefined;
-      /** Whether it stands in another stream than what caused it. */
-      readonly isElsewhere: boolean;
+      /** Which stream it is in, where that is not plain: by its whole path, or by the end of it where that was just said. */
+      readonly where: string | undefined;
     }
   /** Why nothing stands before the first. */
   | { readonly kind: "end"; readonly key: string; readonly end: End }
@@ -64,7 +64,8 @@ export interface Shown {
 /** What is drawn, folded where it is too much. */
 export function shape(shown: Shown): Branch {
   const { causes, end, of } = shown;
-  const present: Branch = { node: eventNode(of, causes.at(-1), "present"), then: [] };
+  const here = of.path;
+  const present: Branch = { node: eventNode(of, causes.at(-1), "present", here), then: [] };
   grow(present, shown);
   let top = present;
   const isFolded = !shown.allCauses && causes.length > LONGEST_UPWARD;
@@ -76,7 +77,7 @@ export function shape(shown: Shown): Branch {
       const count = causes.length - SEEN_FIRST - SEEN_NEAREST;
       top = { node: { kind: "between", key: "between", count }, then: [top] };
     } else {
-      top = { node: eventNode(cause, causes[at - 1], "cause"), then: [top] };
+      top = { node: eventNode(cause, causes[at - 1], "cause", here), then: [top] };
     }
   }
   return end.kind === "outside" ? top : { node: { kind: "end", key: "end", end }, then: [top] };
@@ -93,7 +94,7 @@ function grow(present: Branch, { of, causes, causedBy, opened }: Shown): void {
     const asked = opened.get(keyOf(fact));
     const most = asked ?? Math.min(left, followers.length <= FEW ? FEW : FIRST);
     for (const follower of followers.slice(0, most)) {
-      const grown: Branch = { node: eventNode(follower, fact, "follower"), then: [] };
+      const grown: Branch = { node: eventNode(follower, fact, "follower", of.path), then: [] };
       branch.then.push(grown);
       seen.add(keyOf(follower));
       queue.push({ branch: grown, fact: follower });
@@ -105,10 +106,13 @@ function grow(present: Branch, { of, causes, causedBy, opened }: Shown): void {
   }
 }
 
-function eventNode(fact: Fact, cause: Fact | undefined, role: "cause" | "present" | "follower"): Node {
+/** @param here the stream of the event that is looked at */
+function eventNode(fact: Fact, cause: Fact | undefined, role: "cause" | "present" | "follower", here: string): Node {
+  const { path } = fact;
   const afterMs = cause && Number.isFinite(fact.at - cause.at) ? fact.at - cause.at : undefined;
-  const isElsewhere = (cause?.path ?? fact.cause?.path ?? fact.path) !== fact.path;
-  return { kind: "event", key: keyOf(fact), fact, role, afterMs, isElsewhere };
+  const isSaid = path === (cause?.path ?? here);
+  const where = !isSaid ? path : path === here ? undefined : path.slice(path.lastIndexOf("/") + 1);
+  return { kind: "event", key: keyOf(fact), fact, role, afterMs, where };
 }
 
 /** Nodes of which each follows from the one before, in one lane. */

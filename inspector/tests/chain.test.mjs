@@ -1,0 +1,206 @@
+// Causes and followers, found in streams that are played here.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Followers, LONGEST_CHAIN, upward } from "../src/why/chain.ts";
+import { factOf } from "../src/why/fact.ts";
+
+const { signal } = new AbortController();
+const nothing = () => {};
+
+/** Streams of events that are made as `[type, cause?, more?]`; a second passes between them. */
+class Streams {
+  asked = [];
+  #at = 1_000_000;
+  #streams = new Map();
+
+  constructor({ page = 100, near = [], any = [] } = {}) {
+    Object.assign(this, { page, nearest: near, anywhere: any });
+  }
+
+  add(path, type, cause, more = {}) {
+    const facts = this.#streams.get(path) ?? [];
+    this.#streams.set(path, facts);
+    const event = {
+      offset: facts.length + 1,
+      type,
+      payload: {},
+      streamPath: path,
+      createdAt: new Date((this.#at += 1_000)).toISOString(),
+      ...(cause ? { cause: { streamPath: cause.path, offset: cause.offset, hops: 0, turns: 0 } } : {}),
+      ...more,
+    };
+    const fact = factOf(event, { words: type, kind: "plain" });
+    facts.push(fact);
+    return fact;
+  }
+
+  of(path) {
+    this.asked.push(path);
+    return this.#streams.get(path) ?? [];
+  }
+
+  before = async ({ path, offset }) => this.of(path).filter((it) => it.offset <= offset && it.offset > offset - 3);
+
+  after = async (path, offset, since) => {
+    const all = this.of(path);
+    const wanted = all.filter((it) => it.offset > offset && it.at >= since);
+    const facts = wanted.slice(0, this.page);
+    const upTo = wanted.length > facts.length ? facts.at(-1).offset : all.length;
+    return { facts, upTo, head: all.length };
+  };
+
+  caused = async (by, path, offset) =>
+    this.of(path).filter((it) => it.offset > offset && it.cause?.path === by.path && it.cause.offset === by.offset);
+
+  near = async () => this.nearest;
+
+  any = async () => ({ paths: this.anywhere, after: null });
+}
+
+const names = (facts) => facts.map(({ type }) => type);
+
+test("causes are followed through streams, up to the first that has none", async () => {
+  const streams = new Streams();
+  streams.add("/a", "unrelated");
+  const first = streams.add("/a", "input");
+  const second = streams.add("/b", "asked", first);
+  const third = streams.add("/b", "answered", second);
+  const last = streams.add("/a", "told", third);
+  const { causes, end } = await upward(last, streams, signal);
+  assert.deepEqual(names(causes), ["input", "asked", "answered"]);
+  assert.deepEqual(end, { kind: "outside" });
+  assert.equal(streams.asked.length, 2, "what came along is not asked for again");
+});
+
+test("a chain ends at a cause that is gone, and says which", async () => {
+  const streams = new Streams();
+  const orphan = streams.add("/a", "orphan", { path: "/gone", offset: 7 });
+  const last = streams.add("/a", "last", orphan);
+  const { causes, end } = await upward(last, streams, signal);
+  assert.deepEqual(names(causes), ["orphan"]);
+  assert.deepEqual(end, { kind: "gone", ref: { path: "/gone", offset: 7 } });
+});
+
+test("an event of a later life of the stream is not taken for the cause", async () => {
+  const streams = new Streams();
+  const orphan = streams.add("/a", "orphan", { path: "/b", offset: 1 });
+  for (let count = 0; count < 9; count += 1) streams.add("/a", "time passes");
+  streams.add("/b", "somebody else");
+  const { causes, end } = await upward(orphan, streams, signal);
+  assert.deepEqual(causes, []);
+  assert.equal(end.kind, "replaced");
+});
+
+test("events that name each other as causes end the chain", async () => {
+  const streams = new Streams();
+  const one = streams.add("/a", "one", { path: "/a", offset: 2 });
+  const two = streams.add("/a", "two", one);
+  const { causes, end } = await upward(two, streams, signal);
+  assert.deepEqual(names(causes), ["one"]);
+  assert.deepEqual(end, { kind: "loop", ref: { path: "/a", offset: 2 } });
+  const followers = new Followers(one, streams);
+  await followers.look(signal, nothing);
+  assert.deepEqual(names(followers.all()), ["two"]);
+});
+
+test("a long chain is not read to its end, and a cause that cannot be read is no cause that is gone", async () => {
+  const streams = new Streams();
+  let at = streams.add("/a", "first");
+  for (let count = 0; count < LONGEST_CHAIN + 10; count += 1) at = streams.add("/a", "step", at);
+  const { causes, end } = await upward(at, streams, signal);
+  assert.equal(causes.length, LONGEST_CHAIN);
+  assert.deepEqual(end, { kind: "further", ref: { path: "/a", offset: 10 } });
+
+  const error = new Error("not now");
+  const refused = await upward(at, { ...streams, before: () => Promise.reject(error) }, signal);
+  assert.deepEqual(refused.end, { kind: "failed", ref: at.cause, error });
+});
+
+test("followers are found in the event's own stream, in those around, and in those that they speak of", async () => {
+  const streams = new Streams({ near: ["/a/child"] });
+  const before = streams.add("/a", "before");
+  const of = streams.add("/a", "of", before);
+  streams.add("/a", "beside", before);
+  const spawned = streams.add("/a", "spawned", of, { payload: { arguments: { streamPath: "../elsewhere" } } });
+  const there = streams.add("/elsewhere", "there", spawned);
+  streams.add("/elsewhere", "then", there);
+  streams.add("/a/child", "copy", of);
+  streams.add("/a/child", "alien");
+  const followers = new Followers(of, streams);
+  let grew = 0;
+  await followers.look(signal, () => (grew += 1));
+  assert.deepEqual(names(followers.causedBy(of)), ["spawned", "copy"]);
+  assert.deepEqual(names(followers.all()), ["spawned", "copy", "there", "then"]);
+  assert.deepEqual([...followers.looked.keys()].sort(), ["/a", "/a/child", "/elsewhere"]);
+  assert.deepEqual(followers.unfinished, []);
+  assert.ok(grew >= 2, "what is known is shown while the rest is looked for");
+});
+
+test("of a stream that is too long a part is read, and what the event itself caused", async () => {
+  const streams = new Streams({ page: 5 });
+  const of = streams.add("/a", "of");
+  for (let count = 0; count < 20; count += 1) streams.add("/a", "noise");
+  const late = streams.add("/a", "late", of);
+  streams.add("/a", "later", late);
+  const followers = new Followers(of, streams);
+  await followers.look(signal, nothing);
+  assert.deepEqual(names(followers.all()), ["late"]);
+  assert.deepEqual(followers.unfinished, [{ path: "/a", upTo: 6, head: 23 }]);
+
+  await followers.lookFurther("/a", signal, nothing);
+  assert.deepEqual(names(followers.all()), ["late", "later"]);
+  assert.deepEqual(followers.unfinished, []);
+});
+
+test("other streams are looked at when one asks for it", async () => {
+  const streams = new Streams({ any: ["/far"] });
+  const of = streams.add("/a", "of");
+  streams.add("/far", "heard", of);
+  const followers = new Followers(of, streams);
+  await followers.look(signal, nothing);
+  assert.deepEqual(names(followers.all()), []);
+  assert.equal(followers.mayBeElsewhere, true);
+  await followers.lookElsewhere(signal, nothing);
+  assert.deepEqual(names(followers.all()), ["heard"]);
+  assert.equal(followers.mayBeElsewhere, false);
+});
+
+test("a stream that does not answer is named, and can be asked again", async () => {
+  const streams = new Streams({ near: ["/b"] });
+  const of = streams.add("/a", "of");
+  streams.add("/b", "heard", of);
+  const error = new Error("not now");
+  let fails = true;
+  const after = (path, ...rest) => (fails && path === "/b" ? Promise.reject(error) : streams.after(path, ...rest));
+  const followers = new Followers(of, { ...streams, after });
+  await followers.look(signal, nothing);
+  assert.deepEqual(followers.unfinished, [{ path: "/b", upTo: 0, head: 0, error }]);
+  fails = false;
+  await followers.lookFurther("/b", signal, nothing);
+  assert.deepEqual(names(followers.all()), ["heard"]);
+  assert.deepEqual(followers.unfinished, []);
+});
+
+test("an event that comes while one looks is heard once, and only when something caused it", async () => {
+  const streams = new Streams();
+  const of = streams.add("/a", "of");
+  const followers = new Followers(of, streams);
+  await followers.look(signal, nothing);
+  const live = streams.add("/a", "live", of);
+  assert.equal(followers.hear(live), true);
+  assert.equal(followers.hear(live), false);
+  assert.equal(followers.hear(streams.add("/a", "alien")), false);
+  assert.deepEqual(names(followers.all()), ["live"]);
+});
+
+test("what is spoken of is a path only if it could be one", () => {
+  const payload = {
+    path: "/x",
+    streamPath: "child/../other",
+    target: { url: "http://a/b" },
+    from: "anna",
+    deep: [{ streamPath: "/y" }, { path: "not absolute" }, { path: "/<b>" }],
+  };
+  const event = { offset: 1, type: "t", payload, streamPath: "/here", createdAt: "2026-01-01T00:00:00Z" };
+  assert.deepEqual(factOf(event, { words: "", kind: "plain" }).mentions, ["/x", "/here/other", "/y"]);
+});
