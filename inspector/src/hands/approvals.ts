@@ -34,7 +34,8 @@ export function heard(waiting: readonly Waiting[], event: StoredEvent): readonly
     return left.length === waiting.length ? waiting : left;
   }
   if (event.type !== asks || typeof name !== "string" || typeof expiresAt !== "string") return waiting;
-  if (typeof agent !== "string" || fieldsOf(event.metadata?.["tailrace"])["by"] !== `subscription:${agent}`) return waiting;
+  if (typeof agent !== "string" || fieldsOf(event.metadata?.["tailrace"])["by"] !== `subscription:${agent}`)
+    return waiting;
   if (waiting.some((call) => call.callId === callId && call.agent === agent)) return waiting;
   return [...waiting, { callId, name, arguments: wanted, agent, expiresAt, offset: event.offset }];
 }

@@ -35,7 +35,10 @@ const agent: Fields = {
   onInput: { is: "what input does that comes while it is busy", values: ["queue", "interrupt"] },
   maxTurns: { is: "turns in one chain of causes; then it stops" },
   waitFor: { is: "slugs of subscriptions that must have seen the input first" },
-  timeouts: { is: "how long a call of the model may take", fields: { totalMs: { is: "in all" }, idleMs: { is: "silent" } } },
+  timeouts: {
+    is: "how long a call of the model may take",
+    fields: { totalMs: { is: "in all" }, idleMs: { is: "silent" } },
+  },
   options: { is: "what else the request says" },
 };
 
@@ -134,7 +137,10 @@ const payloads: Readonly<Record<string, Fields>> = {
       },
     },
     handshake: { is: "what the provider asks first, and the answers" },
-    reply: { is: "how what is stored is answered", fields: { status: { is: "the HTTP status" }, body: { is: "a text" } } },
+    reply: {
+      is: "how what is stored is answered",
+      fields: { status: { is: "the HTTP status" }, body: { is: "a text" } },
+    },
     reject: flag("what does not verify is refused"),
     idempotency: { is: "what names a delivery", fields: place },
     children,
@@ -165,7 +171,10 @@ export const event: Fields = {
   metadata,
   idempotencyKey: { is: "two with the same are one" },
   offset: { is: "only if it gets this offset" },
-  cause: { is: "the event that it follows from", fields: { streamPath: { is: "its stream" }, offset: { is: "its offset" } } },
+  cause: {
+    is: "the event that it follows from",
+    fields: { streamPath: { is: "its stream" }, offset: { is: "its offset" } },
+  },
 };
 
 /**

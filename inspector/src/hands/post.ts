@@ -33,7 +33,10 @@ async function send(path: string, query: string, body: string, signal?: AbortSig
     response = await fetch(`/api/streams${path}${query}`, request);
   } catch (cause) {
     if (signal?.aborted) throw cause;
-    throw new TailraceError({ status: 0, detail: "The server cannot be reached. Look at the log whether it was appended." });
+    throw new TailraceError({
+      status: 0,
+      detail: "The server cannot be reached. Look at the log whether it was appended.",
+    });
   }
   const text = await response.text();
   if (response.ok) return JSON.parse(text);

@@ -61,7 +61,8 @@ export function cronWords(cron: string): string | undefined {
   const fields = cron.trim().split(/\s+/);
   const hasSeconds = fields.length === 6;
   const [seconds = "0", minute, hour, day, month, weekday] = hasSeconds ? fields : ["0", ...fields];
-  if (minute === undefined || hour === undefined || day !== "*" || month !== "*" || weekday === undefined) return undefined;
+  if (minute === undefined || hour === undefined || day !== "*" || month !== "*" || weekday === undefined)
+    return undefined;
   if (!hasSeconds || seconds === "0") return inMinutes(minute, hour, weekday);
   const step = /^\*\/(\d+)$/.exec(seconds)?.[1];
   if (minute !== "*" || hour !== "*" || weekday !== "*") return undefined;

@@ -3,9 +3,9 @@ import type { Subscription } from "tailrace";
 
 /** What hands events to whom: `pushed to example.com`. */
 export function targetWords({ target, slug }: Pick<Subscription, "target" | "slug">): { kind: string; words: string } {
-  const { url, agent, javascript } = target as { url?: unknown; agent?: { model?: unknown }; javascript?: unknown };
+  const { url, agent, javascript } = target as { url?: unknown; agent?: { model?: string }; javascript?: unknown };
   if (typeof url === "string") return slug.startsWith("tool.") ? tool(slug, url) : { kind: "push", words: hostOf(url) };
-  if (agent) return { kind: "agent", words: String(agent.model ?? "a language model") };
+  if (agent) return { kind: "agent", words: agent.model ?? "a language model" };
   if (javascript) return { kind: "javascript", words: "code in this stream" };
   return { kind: "pull", words: "workers lease its events" };
 }

@@ -26,7 +26,11 @@ export const groups: readonly Group[] = [
     title: "Yours",
     templates: [
       { type: "message", does: "Any type is yours, with any JSON", payload: { text: "hello" } },
-      { type: "error.occurred", does: "Something went wrong", payload: { message: "It does not answer", code: "timeout" } },
+      {
+        type: "error.occurred",
+        does: "Something went wrong",
+        payload: { message: "It does not answer", code: "timeout" },
+      },
     ],
   },
   {
@@ -105,7 +109,8 @@ export const groups: readonly Group[] = [
           types: ["message"],
           target: {
             javascript: {
-              source: 'export default { afterAppend({ event, append }) { append({ type: "echo", payload: event.payload }) } }',
+              source:
+                'export default { afterAppend({ event, append }) { append({ type: "echo", payload: event.payload }) } }',
             },
           },
         },
@@ -166,9 +171,17 @@ export const groups: readonly Group[] = [
       },
       { type: "tool.removed", does: "Take a tool back", payload: { name: "weather" } },
       { type: "tool.approved", does: "A call that waits may run", payload: { callId: "request.0" } },
-      { type: "tool.denied", does: "A call that waits may not run", payload: { callId: "request.0", reason: "Not today" } },
+      {
+        type: "tool.denied",
+        does: "A call that waits may not run",
+        payload: { callId: "request.0", reason: "Not today" },
+      },
       { type: "tool.started", does: "Somebody is at a call", payload: { callId: "request.0", attempt: 1 } },
-      { type: "tool.completed", does: "The result of a call", payload: { callId: "request.0", result: { degrees: 21 } } },
+      {
+        type: "tool.completed",
+        does: "The result of a call",
+        payload: { callId: "request.0", result: { degrees: 21 } },
+      },
       { type: "tool.failed", does: "A call failed", payload: { callId: "request.0", error: "There is no such city" } },
     ],
   },

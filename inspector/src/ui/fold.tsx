@@ -24,7 +24,7 @@ export function FoldedJson({ title, value }: { title: ComponentChildren; value: 
 /** Any JSON as text; what is very long is cut, and says so. */
 export function Json({ value }: { value: unknown }): JSX.Element {
   const [isWhole, whole] = useState(false);
-  const text = JSON.stringify(value, null, 2) ?? "";
+  const text = value === undefined ? "" : JSON.stringify(value, null, 2);
   const isCut = text.length > MOST && !isWhole;
   return (
     <>
