@@ -83,4 +83,4 @@ const HIDDEN = /[\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060
 const visible = (body: string): string =>
   body.replace(HIDDEN, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`);
 
-const withoutControls = (text: string): string => text.replace(HIDDEN, "").replace(/[\0-\x1f]/g, "");
+const withoutControls = (text: string): string => text.replace(HIDDEN, "").replace(/\p{Cc}/gu, "");

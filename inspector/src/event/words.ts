@@ -1,13 +1,16 @@
 /** What is configured, in words. */
-import { span } from "./span.ts";
 import { fieldsOf, nameOf, numberOf, textOf, type Fields } from "./payload.ts";
 
 /** Milliseconds of a duration: a number, or ISO 8601 of weeks, days, hours, minutes and seconds. */
 export function durationMs(value: unknown): number | undefined {
   if (typeof value === "number") return value;
-  const parts = /^P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:[.,]\d+)?)S)?)?$/i.exec(textOf(value) ?? "");
+  const parts = /^P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:[.,]\d+)?)S)?)?$/i.exec(
+    textOf(value) ?? "",
+  );
   if (!parts) return undefined;
-  const [, weeks, days, hours, minutes, seconds] = parts.map((part) => Number((part ?? "0").replace(",", ".")));
+  const [, weeks, days, hours, minutes, seconds] = parts.map((part: string | undefined) =>
+    Number((part ?? "0").replace(",", ".")),
+  );
   const inDays = (weeks ?? 0) * 7 + (days ?? 0);
   return ((inDays * 24 + (hours ?? 0)) * 60 + (minutes ?? 0)) * 60_000 + Math.round((seconds ?? 0) * 1_000);
 }
@@ -46,7 +49,8 @@ export function rhythm({ at, after, every, cron, timezone, maxRuns, until }: Fie
 function when({ at, after, every, cron, timezone }: Fields): string {
   if (at !== undefined) return `once, at ${nameOf(at) ?? "?"}`;
   const [later, apart] = [durationMs(after), durationMs(every)];
-  if (after !== undefined) return later === undefined ? `once, after ${nameOf(after) ?? "?"}` : `once, ${lasting(later)} later`;
+  if (after !== undefined)
+    return later === undefined ? `once, after ${nameOf(after) ?? "?"}` : `once, ${lasting(later)} later`;
   if (every !== undefined) {
     if (apart === undefined) return `every ${nameOf(every) ?? "?"}`;
     return `every ${lasting(apart).replace(/^1 (\w+)$/, "$1")}`;
@@ -116,12 +120,12 @@ export function targetWords(target: unknown): string {
   return javascript === undefined ? "nobody" : "JavaScript";
 }
 
-/** `130 events in 1.0 s, and 100 are allowed`. */
+/** `130 events in 1 second, 100 are allowed`. */
 export function breakerWords(breaker: unknown): string | undefined {
   const { limit, windowMs, observed } = fieldsOf(breaker);
   const window = numberOf(windowMs);
   if (numberOf(observed) === undefined || window === undefined) return undefined;
-  return `${String(observed)} events in ${span(window)}, ${String(limit)} are allowed`;
+  return `${String(observed)} events in ${lasting(window)}, ${String(limit)} are allowed`;
 }
 
 /** What a hook's verification came to. */

@@ -1,0 +1,58 @@
+/** The event of the address, exactly as it is stored. */
+import { useEffect, useState } from "preact/hooks";
+import { TailraceError, type StoredEvent } from "tailrace";
+import { heed, lineOf, wordsOf } from "../api/connection.ts";
+import type { OpenStream } from "../log/open.ts";
+import { parse } from "./payload.ts";
+
+export interface Loaded {
+  readonly offset: number;
+  /** With its numbers as they are written; before the line is there as the list holds it. */
+  readonly event?: StoredEvent | undefined;
+  /** The event as it is stored, byte for byte. */
+  readonly line?: string | undefined;
+  /** Why there is none. */
+  readonly missing?: string | undefined;
+}
+
+/** Keys that are held down pass events by; those that one stays at are asked for. */
+const PASSING_MS = 60;
+
+/** The event at an offset. What is held of it comes at once, its line soon. */
+export function useEvent(stream: OpenStream, offset: number | undefined): Loaded | undefined {
+  const [loaded, set] = useState<Loaded | undefined>(undefined);
+  // An event that is still to come is looked for again when it has.
+  const isBeyond = offset !== undefined && offset > stream.head.value;
+  useEffect(() => {
+    if (offset === undefined) {
+      set(undefined);
+      return undefined;
+    }
+    const stop = new AbortController();
+    const held = stream.held(offset);
+    const known = held?.payload === undefined ? undefined : held;
+    const load = async (): Promise<void> => {
+      try {
+        const line = await lineOf(stream.path, offset, stop.signal);
+        if (line === "") set({ offset, missing: missing(offset, stream.head.value) });
+        else set({ offset, line, event: parse(line) as StoredEvent });
+      } catch (error) {
+        if (stop.signal.aborted) return;
+        const isGone = error instanceof TailraceError && error.status === 404;
+        set({ offset, event: known, missing: isGone ? `There is no stream at ${stream.path}.` : wordsOf(heed(error)) });
+      }
+    };
+    set((before) => (known || before?.offset !== offset ? { offset, event: known } : before));
+    const timer = setTimeout(() => void load(), known ? PASSING_MS : 0);
+    return () => {
+      stop.abort();
+      clearTimeout(timer);
+    };
+  }, [stream, offset, isBeyond]);
+  return loaded?.offset === offset ? loaded : undefined;
+}
+
+function missing(offset: number, head: number): string {
+  if (head === 0) return "This stream has no events yet.";
+  return `There is no event ${offset.toLocaleString("en")} yet. The last one is ${head.toLocaleString("en")}.`;
+}
