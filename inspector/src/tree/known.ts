@@ -11,7 +11,10 @@ export interface Answer {
   readonly after: string | null;
 }
 
-export type AskChildren = (path: string, query: Record<string, string | number | boolean | undefined>) => Promise<Answer>;
+export type AskChildren = (
+  path: string,
+  query: Record<string, string | number | boolean | undefined>,
+) => Promise<Answer>;
 
 /** The streams right below one, as far as they are loaded. */
 export interface Level {
@@ -137,6 +140,17 @@ export class Known {
       this.#put(path, { children, after: loaded, isLoading: false, trouble: isNew ? trouble : undefined });
       throw error;
     }
+  }
+
+  /** Loads the page anew that a stream stands on, as far as its level is loaded. */
+  async loadAround(path: string): Promise<void> {
+    const parent = above(path);
+    const { children, after } = this.level(parent);
+    if (after === undefined || path === this.root) return;
+    await this.load(
+      parent,
+      children.findLast((it) => it < path),
+    );
   }
 
   /** Loads what comes behind what is loaded. */

@@ -52,8 +52,8 @@ function rankOf(path: string, words: string): number | undefined {
  */
 export function typedAhead(names: readonly string[], from: number, typed: string): number | undefined {
   const letters = typed.toLowerCase();
-  const isRepeated = [...letters].every((letter) => letter === letters[0]);
-  const wanted = isRepeated ? letters.slice(0, 1) : letters;
+  const isRepeated = letters === letters.charAt(0).repeat(letters.length);
+  const wanted = isRepeated ? letters.charAt(0) : letters;
   const first = isRepeated ? from + 1 : from;
   for (let step = 0; step < names.length; step += 1) {
     const at = (first + step) % names.length;

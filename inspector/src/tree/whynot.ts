@@ -20,7 +20,8 @@ export function whyNot(text: string): string | undefined {
     const broken = whyNotSegment(segment);
     if (broken) return broken;
   }
-  if (segments.length > MOST_SEGMENTS) return `A path has at most ${MOST_SEGMENTS} parts; this one has ${segments.length}.`;
+  if (segments.length > MOST_SEGMENTS)
+    return `A path has at most ${MOST_SEGMENTS} parts; this one has ${segments.length}.`;
   return `A path has at most ${MOST_IN_ALL.toLocaleString("en")} characters; this one has ${(inner.length + 1).toLocaleString("en")}.`;
 }
 

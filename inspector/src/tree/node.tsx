@@ -1,0 +1,148 @@
+/** A stream in the tree, as one line. */
+import type { ItemInstance } from "@headless-tree/core";
+import type { JSX } from "preact";
+import { pageOf } from "../api/path.ts";
+import { open } from "../log/open.ts";
+import { leaving } from "./leaving.ts";
+import { openMenu } from "./menu.tsx";
+import { short, Since } from "./since.tsx";
+import { current, heard } from "./streams.ts";
+
+/** Pixels by which each level is set in, and the level from which on there is no more place for that. */
+const STEP = 13;
+const DEEPEST = 9;
+
+const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
+
+/** The last part of a path; the root is called by its slash. */
+export const nameOf = (path: string): string => path.slice(path.lastIndexOf("/") + 1) || "/";
+
+interface Standing {
+  readonly head: number | undefined;
+  readonly lastEventAt: string | undefined;
+  readonly isPaused: boolean;
+}
+
+/** How a stream stands: what the open one hears is newer than what was loaded. */
+function standingOf(path: string): Standing {
+  const loaded = current().stream(path);
+  const stream = open.value?.path === path ? open.value : undefined;
+  const last = heard.value?.path === path ? heard.value.at : undefined;
+  const before = loaded?.lastEventAt;
+  return {
+    head: stream ? Math.max(stream.head.value, loaded?.head ?? 0) : loaded?.head,
+    lastEventAt: last !== undefined && last > (before ?? "") ? last : before,
+    isPaused: stream?.state.value ? stream.state.value.paused !== null : loaded?.paused === true,
+  };
+}
+
+/** Where a row stands. It is drawn anew when this changes: the tree's items themselves stay the same ones. */
+export interface Place {
+  readonly item: ItemInstance<string>;
+  readonly top: number;
+  readonly isFocused: boolean;
+  readonly isExpanded: boolean;
+}
+
+export function Node(props: Place & { choose: () => void }): JSX.Element {
+  const { item, top, isFocused, isExpanded, choose } = props;
+  const path = item.getId();
+  const { level } = item.getItemMeta();
+  const isOpen = open.value?.path === path;
+  const isLeaving = leaving.value.has(path);
+  const isUnborn = isOpen && open.value?.head.value === 0 && open.value.status.value === "waiting";
+  const isCertain = current().hasBelow(path) === true;
+  const { head, lastEventAt, isPaused } = standingOf(path);
+  const said = isLeaving ? "is being deleted" : isUnborn ? "no event yet" : undefined;
+  // Its click folds and unfolds; here a click opens the stream, and the mark at the left folds.
+  const { onClick: _, ref, ...aria } = item.getProps() as { onClick: unknown; ref: (at: Element | null) => void };
+  const words = [
+    nameOf(path),
+    said,
+    head && `${head.toLocaleString("en")} ${head === 1 ? "event" : "events"}`,
+    lastEventAt && `last ${short(Date.now() - Date.parse(lastEventAt))} ago`.replace("now ago", "just now"),
+    isPaused && "paused",
+  ];
+  return (
+    <div
+      {...aria}
+      ref={ref}
+      class="branch"
+      aria-label={words.filter(Boolean).join(", ")}
+      aria-selected={isOpen}
+      aria-current={isOpen ? "page" : undefined}
+      data-path={path}
+      data-open={isOpen}
+      data-unborn={isUnborn || isLeaving}
+      title={path}
+      style={{ transform: `translateY(${top}px)`, paddingLeft: `${4 + Math.min(level, DEEPEST) * STEP}px` }}
+    >
+      <span
+        class="fold"
+        aria-hidden="true"
+        data-certain={isCertain}
+        onClick={() => {
+          item.setFocused();
+          if (isExpanded) item.collapse();
+          else item.expand();
+        }}
+      >
+        {item.isFolder() && (isExpanded ? "▾" : "▸")}
+      </span>
+      <a
+        class="name"
+        href={pageOf(path)}
+        tabIndex={-1}
+        onClick={() => {
+          item.setFocused();
+          choose();
+        }}
+      >
+        {nameOf(path)}
+      </a>
+      {said && <span class="dim">{said}</span>}
+      {isPaused && <span class="held" title="paused" />}
+      <span class="count" title={head === undefined ? undefined : `${head.toLocaleString("en")} events`}>
+        {head ? compact.format(head) : ""}
+      </span>
+      <Since at={lastEventAt} />
+      <button
+        type="button"
+        class="quiet dots"
+        tabIndex={isFocused ? 0 : -1}
+        aria-label={`What can be done with ${path}`}
+        aria-haspopup="menu"
+        onClick={({ currentTarget }) => {
+          item.setFocused();
+          openMenu(path, currentTarget);
+        }}
+      >
+        ⋯
+      </button>
+    </div>
+  );
+}
+
+/** A line that is no stream: that more can be loaded, or why there is nothing. */
+export function Line(props: Place & { words: string; act?: () => void }): JSX.Element {
+  const { item, top, words, act } = props;
+  const { onClick: _, ref, ...aria } = item.getProps() as { onClick: unknown; ref: (at: Element | null) => void };
+  const { level } = item.getItemMeta();
+  return (
+    <div
+      {...aria}
+      ref={ref}
+      class="branch line"
+      aria-label={words}
+      data-acts={act !== undefined}
+      title={words}
+      style={{ transform: `translateY(${top}px)`, paddingLeft: `${22 + Math.min(level, DEEPEST) * STEP}px` }}
+      onClick={() => {
+        item.setFocused();
+        act?.();
+      }}
+    >
+      {words}
+    </div>
+  );
+}
