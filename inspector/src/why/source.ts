@@ -39,14 +39,7 @@ export function sourceOf(held: (path: string, offset: number) => StoredEvent | u
     },
 
     async caused({ path: of, offset }, path, afterOffset, signal) {
-      const cause = of === path ? offset : `${of};${offset}`;
-      try {
-        return await facts(path, { cause, afterOffset, limit: PAGE }, signal);
-      } catch (error) {
-        // An older server can ask for causes in the same stream only.
-        if (error instanceof TailraceError && error.status === 400) return [];
-        throw error;
-      }
+      return facts(path, { cause: offset, causePath: of, afterOffset, limit: PAGE }, signal);
     },
 
     async near(path, since, signal) {
