@@ -56,7 +56,7 @@ async def run_async(
     The subscription `slug` is configured if it is missing or not as it is wanted here (`types`, `where`, `from_`,
     `version`, `batch`, `while_paused`, `grants`: see docs/events.md), so the token needs the right `control` once, and
     `read` and `append` from then on. `concurrency` streams are worked on at a time, each by one worker anywhere. Events
-    are leased for `lease_seconds`, 1 to 600; that is prolonged while the processor works, so it only says how soon others
+    are leased for `lease_seconds`, 1 to 600, which is prolonged while the processor works: it only says how soon others
     take over when this one dies.
 
     An error in the processor is appended as `error.occurred`, told to `on_error` (which logs by default), and the event
