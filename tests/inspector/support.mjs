@@ -27,7 +27,10 @@ export const phone = { width: 390, height: 844, hasTouch: true };
  */
 export async function aRuntime(t, options = {}) {
   const settings = { ...options, persistTo: mkdtempSync(path.join(tmpdir(), "tailrace-inspector-")) };
-  let current = await started(settings);
+  let current;
+  // Before anything of it ends: a page would take that for trouble.
+  t.after(() => Promise.all([...pages].filter(({ url }) => url.startsWith(current.url)).map(({ close }) => close())));
+  current = await started(settings);
   t.after(async () => {
     await current.kill();
     rmSync(settings.persistTo, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
@@ -67,6 +70,8 @@ const args = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "
 args.push("--disable-background-networking", "--disable-component-update", "--disable-sync");
 
 let browser;
+/** The pages that are open: their URL, and what closes them and looks at what they did. */
+const pages = new Set();
 after(async () => (await browser)?.close());
 
 /** The browser of this file; it ends with the file. */
@@ -130,10 +135,16 @@ export async function aPage(t, url, options = {}) {
     },
     { token, view },
   );
-  t.after(async () => {
-    await profile.close();
-    assert.deepEqual(failures, [], "the page did what it must not do");
-  });
+  const opened = {
+    url,
+    async close() {
+      if (!pages.delete(opened)) return;
+      await profile.close();
+      assert.deepEqual(failures, [], "the page did what it must not do");
+    },
+  };
+  pages.add(opened);
+  t.after(() => opened.close());
   await page.goto(url);
   return Object.assign(page, { asked, failures, allow: (...errors) => void allowed.push(...errors) });
 }
