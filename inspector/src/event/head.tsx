@@ -28,7 +28,7 @@ export function Head({ stream, event }: { stream: OpenStream; event: StoredEvent
           <Writer stream={stream} by={textOf(system["by"])} type={event.type} />
         </Field>
         <Field name="schedule">{system["schedule"] !== undefined && <Occurrence of={system["schedule"]} />}</Field>
-        <Field name="copied from">{system["from"] !== undefined && <StreamLink path={system["from"]} />}</Field>
+        <Field name={system["by"] === "inherited" ? "copied from" : "sent from"}>{system["from"] !== undefined && <StreamLink path={system["from"]} />}</Field>
         <Field name="came from">{system["root"] !== undefined && <Place of={system["root"]} />}</Field>
         <Field name="at birth">{system["atBirth"] === true && "this stream is younger than that event"}</Field>
         <Field name="approved by">
@@ -62,7 +62,7 @@ export function Head({ stream, event }: { stream: OpenStream; event: StoredEvent
 function Writer({ stream, by, type }: { stream: OpenStream; by: string | undefined; type: string }): JSX.Element {
   if (by === undefined) {
     const isSystems = /^stream\.(created|child-)|^schedule\.ended$|^subscription\.halted$/.test(type);
-    return <span class="dim">{isSystems ? "the system" : "nobody who had a token, or the system itself"}</span>;
+    return <span class="dim">{isSystems ? "the system" : "not said: a client in the open mode, or the system"}</span>;
   }
   if (by === "owner") return <>the deployment's own token</>;
   if (by === "hook") return <>a request to the hook</>;

@@ -73,7 +73,7 @@ export function chunks(text: string, size: number): string[] {
   let chunk = "";
   const cut = (): void => {
     while (chunk.length > size) {
-      const end = chunk.lastIndexOf("\n", size);
+      const end = chunk.lastIndexOf("\n", size - 1);
       const part = end > 0 ? chunk.slice(0, end + 1) : whole(chunk, size);
       found.push(part);
       chunk = chunk.slice(part.length);

@@ -11,7 +11,7 @@ export interface Loaded {
   readonly event?: StoredEvent | undefined;
   /** The event as it is stored, byte for byte. */
   readonly line?: string | undefined;
-  /** Why there is none. */
+  /** Why there is none; empty when the log does not reach there. */
   readonly missing?: string | undefined;
 }
 
@@ -34,7 +34,7 @@ export function useEvent(stream: OpenStream, offset: number | undefined): Loaded
     const load = async (): Promise<void> => {
       try {
         const line = await lineOf(stream.path, offset, stop.signal);
-        if (line === "") set({ offset, missing: missing(offset, stream.head.value) });
+        if (line === "") set({ offset, missing: "" });
         else set({ offset, line, event: parse(line) as StoredEvent });
       } catch (error) {
         if (stop.signal.aborted) return;
@@ -50,9 +50,4 @@ export function useEvent(stream: OpenStream, offset: number | undefined): Loaded
     };
   }, [stream, offset, isBeyond]);
   return loaded?.offset === offset ? loaded : undefined;
-}
-
-function missing(offset: number, head: number): string {
-  if (head === 0) return "This stream has no events yet.";
-  return `There is no event ${offset.toLocaleString("en")} yet. The last one is ${head.toLocaleString("en")}.`;
 }

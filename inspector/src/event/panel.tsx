@@ -32,12 +32,17 @@ export function EventPanel({ stream }: { stream: OpenStream }): JSX.Element | nu
       )}
       {missing !== undefined && (
         <p class="nothing" role="status">
-          {missing}
+          {missing || notYet(at, stream.head.value)}
         </p>
       )}
       {!event && missing === undefined && <p class="nothing">Loading …</p>}
     </article>
   );
+}
+
+function notYet(at: number, head: number): string {
+  if (head === 0) return "This stream has no events yet.";
+  return `There is no event ${at.toLocaleString("en")} yet. The last one is ${head.toLocaleString("en")}.`;
 }
 
 const partsOf = (stream: OpenStream, event: StoredEvent) => ({ stream, event, payload: fieldsOf(event.payload) });

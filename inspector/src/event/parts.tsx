@@ -100,7 +100,8 @@ export function Value({ value, label = "value" }: { value: unknown; label?: stri
     const kind = value === null || typeof value === "boolean" ? "word" : "number";
     return <code class={`json-${kind}`}>{nameOf(value) ?? JSON.stringify(value)}</code>;
   }
-  return <Json text={JSON.stringify(value)} label={label} />;
+  const text = JSON.stringify(value);
+  return text.length < 3 ? <code>{text}</code> : <Json text={text} label={label} />;
 }
 
 /** The fields of a payload that no card has a place for. */

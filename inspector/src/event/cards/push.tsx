@@ -125,7 +125,7 @@ function Attempts({ stream, slug }: { stream: CardProps["stream"]; slug: string 
         )}
       </p>
       {attempts.length > 0 && (
-        <table class="attempts">
+        <table>
           <thead>
             <tr>
               <th scope="col">Attempt</th>

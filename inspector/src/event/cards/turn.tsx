@@ -39,7 +39,7 @@ export function TurnStarted({ stream, event, payload }: CardProps): JSX.Element 
       </Head>
       {end ? <Answer event={end} /> : <Growing speech={speech} />}
       {failures.length > 0 && (
-        <ul class="attempts">
+        <ul class="failures">
           {failures.map((failure) => (
             <li key={failure.offset}>
               <EventLink path={stream.path} offset={failure.offset}>
