@@ -202,7 +202,11 @@ test("what is born is there at once, with those above it", async () => {
 test("what cannot be loaded says why, and keeps what was seen before", async () => {
   const server = aServer(["/a"]);
   let refusal = new Error("the token does not give the right read");
-  const known = new Known("/", (...asked) => (refusal ? Promise.reject(refusal) : server.ask(...asked)), () => {});
+  const known = new Known(
+    "/",
+    (...asked) => (refusal ? Promise.reject(refusal) : server.ask(...asked)),
+    () => {},
+  );
   await assert.rejects(known.load("/"), refusal);
   assert.equal(known.level("/").trouble, refusal);
   refusal = undefined;

@@ -2,7 +2,7 @@
 import type { ItemInstance } from "@headless-tree/core";
 import type { JSX } from "preact";
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
-import { wordsOf } from "../api/connection.ts";
+import { tailrace, wordsOf } from "../api/connection.ts";
 import { parentOf } from "../api/path.ts";
 import { go, path } from "../route.ts";
 import { useVirtualizer } from "../ui/virtual.ts";
@@ -48,7 +48,8 @@ export function Branches({
     top: [known.root],
     unfolded: [known.root],
     below: (id) => belowOf(known, id),
-    isFolder: (id) => isStream(id) && known.hasBelow(id) !== false,
+    // A stream that is not born yet has none below, and is not asked.
+    isFolder: (id) => isStream(id) && (known.hasBelow(id) ?? known.stream(id) !== undefined),
     focus: () => {
       wantsFocus.current = true;
       const { index } = tree.getFocusedItem().getItemMeta();
@@ -143,9 +144,10 @@ function belowOf(known: Known, id: string): readonly string[] {
 function wordsOfLine(known: Known, id: string): { words: string; acts: boolean } {
   const level = known.level(id.slice(id.indexOf("/")));
   if (level.isLoading) return { words: "Loading …", acts: false };
+  if (isShut.value) return { words: "A token is needed", acts: false };
   if (id.startsWith(MORE)) return { words: "More …", acts: true };
   if (level.trouble) return { words: `${wordsOf(level.trouble)} Try again`, acts: true };
-  return { words: isShut.value ? "A token is needed" : "No stream yet", acts: false };
+  return { words: "No stream yet", acts: false };
 }
 
 /** Unfolds what lies above the stream that is open, and brings it into sight, once. */
@@ -195,7 +197,12 @@ function useFresh(known: Known, now: () => { seen: readonly ItemInstance<string>
       if (!isOver) wait();
     };
     // The survey says at once which of the first streams have others below.
-    if (known.survey.seen === 0 && !isShut.value) void known.surveyOn().catch(() => {});
+    if (known.survey.seen === 0 && !isShut.value) {
+      void known
+        .surveyOn()
+        .then(() => lookAtRoot(known))
+        .catch(() => {});
+    }
     wait();
     return () => {
       isOver = true;
@@ -204,8 +211,16 @@ function useFresh(known: Known, now: () => { seen: readonly ItemInstance<string>
   }, [known, isSeen, isShut.value]);
 }
 
+/** The root stands on nobody's list. */
+async function lookAtRoot(known: Known): Promise<void> {
+  if (known.shown(known.root).length === 0) return;
+  const now = await tailrace.value.stream(known.root).head();
+  if (now) known.learn({ path: known.root, createdAt: "", head: now.head, paused: now.paused });
+}
+
 /** One page of each level that is in sight, one after the other; then a few that may have got streams below. */
 async function refresh(known: Known, seen: readonly ItemInstance<string>[]): Promise<void> {
+  await lookAtRoot(known);
   const first = new Map<string, string | undefined>();
   const streams = seen.map((item) => item.getId()).filter(isStream);
   for (const id of streams) {

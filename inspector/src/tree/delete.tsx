@@ -44,15 +44,15 @@ function Form({ path, close }: { path: string; close: () => void }): JSX.Element
   useEffect(() => {
     let isOver = false;
     contentOf(path).then(
-      (found) => isOver || setContent(found),
+      (now) => isOver || setContent(now),
       (error: unknown) => isOver || setTrouble(wordsOf(heed(error))),
     );
     return () => (isOver = true);
   }, [path]);
 
-  const known_ = content === "gone" ? undefined : content;
-  const below = known_?.below ?? 0;
-  const count = `${below.toLocaleString("en")}${known_?.isAll === false ? " and more" : ""}`;
+  const found = content === "gone" ? undefined : content;
+  const below = found?.below ?? 0;
+  const count = `${below.toLocaleString("en")}${found?.isAll === false ? " and more" : ""}`;
   const submit = async (event: Event): Promise<void> => {
     event.preventDefault();
     if (typed !== path || isBusy || refused) return;
@@ -67,7 +67,7 @@ function Form({ path, close }: { path: string; close: () => void }): JSX.Element
     }
     close();
     leave(path, withBelow);
-    if (withBelow && below > 0) void follow(path, known_?.generation);
+    if (withBelow && below > 0) void follow(path, found?.generation);
     else {
       known.value.died(path);
       notify({ words: `${path} is deleted` });
@@ -81,15 +81,15 @@ function Form({ path, close }: { path: string; close: () => void }): JSX.Element
       ) : (
         <p>
           This deletes <strong class="path">{path}</strong>
-          {known_ && `, its ${known_.head.toLocaleString("en")} ${known_.head === 1 ? "event" : "events"}`} and all that
-          it was configured to do. Nobody can bring it back.
+          {found && `, its ${found.head.toLocaleString("en")} ${found.head === 1 ? "event" : "events"}`} and all that it
+          was configured to do. Nobody can bring it back.
         </p>
       )}
       {below > 0 && (
         <>
           <label class="check">
             <input type="checkbox" checked={withBelow} onChange={({ currentTarget: it }) => setWithBelow(it.checked)} />
-            and all {count} {below === 1 && known_?.isAll ? "stream" : "streams"} below
+            {below === 1 ? "and the stream below" : `and all ${count} streams below`}
           </label>
           {!withBelow && (
             <p class="dim">

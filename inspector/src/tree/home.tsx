@@ -88,7 +88,7 @@ function Recent(): JSX.Element {
   useEffect(() => {
     let isOver = false;
     const look = async (): Promise<void> => {
-      if (now.survey.seen > 0) now.surveyAnew();
+      now.surveyAnew();
       while (!isOver && !isShut.value && !now.survey.isWhole && now.survey.seen < LOOKED_AT) {
         await now.surveyOn({ details: true });
       }

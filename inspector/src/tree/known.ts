@@ -93,9 +93,9 @@ export class Known {
     return after === null ? children.length : undefined;
   }
 
-  /** Whether {@link hasBelow} is worth a question: nobody knows, or the stream has grown since, maybe by a child. */
+  /** Whether {@link hasBelow} is worth a question: nobody knows, or it has grown since, maybe by a child. */
   isDoubtful(path: string): boolean {
-    if (this.hasBelow(path) === true) return false;
+    if (this.hasBelow(path) === true || !this.#streams.has(path)) return false;
     const known = this.#branches.get(path);
     return known === undefined || known.head !== this.stream(path)?.head;
   }
@@ -106,6 +106,12 @@ export class Known {
     const answer = await this.#children(path, { limit: 1 });
     this.#branches.set(path, { has: answer.children.length > 0, head });
     if (answer.children.length === 0 && this.#levels.has(path)) this.#merge(path, undefined, answer);
+    this.#changed();
+  }
+
+  /** Takes in how a stream stands. */
+  learn(child: Child): void {
+    this.#learn(child);
     this.#changed();
   }
 
@@ -168,12 +174,18 @@ export class Known {
     this.#before = this.paths();
     this.#surveyed = new Set();
     this.#surveyedTo = undefined;
+    // What is being answered belongs to the one before.
+    this.#surveying = undefined;
   }
 
   /** Looks at the next streams, at any depth, in the order of the tree. Asked twice at once it is done once. */
   surveyOn(options: { details?: boolean } = {}): Promise<void> {
-    this.#surveying ??= this.#survey(options).finally(() => (this.#surveying = undefined));
-    return this.#surveying;
+    if (this.#surveying) return this.#surveying;
+    const surveying = this.#survey(options).finally(() => {
+      if (this.#surveying === surveying) this.#surveying = undefined;
+    });
+    this.#surveying = surveying;
+    return surveying;
   }
 
   /** A stream was born, and with it those above it, if they were not there. */
@@ -207,9 +219,11 @@ export class Known {
 
   async #survey({ details }: { details?: boolean }): Promise<void> {
     const behind = this.#surveyedTo;
+    const surveyed = this.#surveyed;
     if (behind === null) return;
     const limit = details ? PAGE : SURVEYED;
     const answer = await this.#children(this.root, { recursive: true, details, limit, after: behind });
+    if (surveyed !== this.#surveyed) return;
     answer.children.forEach((child) => this.#learn(child));
     const all = [behind ?? this.root, ...answer.children.map(({ path }) => path)];
     all.forEach((path, at) => {

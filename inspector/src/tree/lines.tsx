@@ -2,12 +2,13 @@
 import type { JSX } from "preact";
 import { token } from "../api/connection.ts";
 import { Copy } from "../ui/copy.tsx";
+import { isShut } from "./streams.ts";
 
 /** @param props.path only what is a path stands here: the line is run by a shell */
 export function Lines({ path }: { path: string }): JSX.Element {
   const url = `${location.origin}/api/streams${path}`;
   // The token itself would end in the shell's history.
-  const auth = token.value === null ? "" : ' -H "Authorization: Bearer $TAILRACE_TOKEN"';
+  const auth = token.value === null && !isShut.value ? "" : ' -H "Authorization: Bearer $TAILRACE_TOKEN"';
   const lines: readonly [title: string, line: string][] = [
     ["Append an event", `curl ${url}${auth} -d '{"type":"message","payload":{"text":"hello"}}'`],
     ["Read them all", `curl ${url}${auth}`],

@@ -52,10 +52,10 @@ export function Menu(): JSX.Element {
     const to = { ArrowDown: place + 1, ArrowUp: place - 1 + buttons.length, Home: 0, End: buttons.length - 1 }[
       event.key
     ];
-    if (event.key === "Tab") close();
-    if (to === undefined && event.key !== "Tab") return;
-    event.preventDefault();
     if (to !== undefined) buttons[to % buttons.length]?.focus();
+    else if (event.key === "Tab" || event.key === "Escape") close();
+    else return;
+    event.preventDefault();
   };
   return (
     <div
