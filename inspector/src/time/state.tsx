@@ -1,4 +1,5 @@
 /** Time travel: the control state of the stream as it was after any event, and what that event changed. */
+import "./values.css";
 import "./state.css";
 import type { Difference } from "microdiff";
 import type { JSX } from "preact";

@@ -1,0 +1,106 @@
+/** The steps of a stream's agents: the last ones, live, and earlier ones when somebody asks. */
+import { useCallback, useEffect, useRef, useState } from "preact/hooks";
+import { TailraceError } from "tailrace";
+import { heed, page } from "../api/connection.ts";
+import type { OpenStream } from "../log/open.ts";
+import { isOfAgents, stepOf, TYPES, type Step } from "./turns.ts";
+
+const PAGE = 300;
+/** Large events fill a page before it has all that was asked for. */
+const MOST_PAGES = 8;
+
+export interface Steps {
+  readonly steps: readonly Step[];
+  readonly isLoading: boolean;
+  /** Whether there may be earlier ones. */
+  readonly hasEarlier: boolean;
+  readonly trouble: Error | undefined;
+  readonly earlier: () => void;
+}
+
+interface Held {
+  readonly of: OpenStream;
+  readonly steps: readonly Step[];
+  readonly hasEarlier: boolean;
+}
+
+export function useSteps(stream: OpenStream): Steps {
+  const [held, hold] = useState<Held>({ of: stream, steps: [], hasEarlier: true });
+  const [isLoading, setLoading] = useState(true);
+  const [trouble, fail] = useState<Error | undefined>(undefined);
+  const stop = useRef(new AbortController());
+  const generation = stream.state.value?.generation;
+
+  const load = useCallback(
+    (before?: number): void => {
+      const { signal } = stop.current;
+      setLoading(true);
+      stretch(stream.path, before, signal)
+        .then(({ steps, isAll }) => {
+          if (signal.aborted) return;
+          fail(undefined);
+          hold((known) => ({
+            of: stream,
+            steps: joined(steps, known.of === stream ? known.steps : []),
+            hasEarlier: !isAll,
+          }));
+        })
+        .catch((error: unknown) => {
+          if (!signal.aborted) fail(heed(error));
+        })
+        .finally(() => {
+          if (!signal.aborted) setLoading(false);
+        });
+    },
+    [stream],
+  );
+
+  useEffect(() => {
+    stop.current = new AbortController();
+    hold({ of: stream, steps: [], hasEarlier: true });
+    const unheard = stream.onEvent((event) => {
+      if (isOfAgents(event.type)) hold((known) => ({ ...known, steps: joined(known.steps, [stepOf(event)]) }));
+    });
+    load();
+    return () => {
+      stop.current.abort();
+      unheard();
+    };
+  }, [stream, generation, load]);
+
+  const { steps, hasEarlier } = held;
+  const first = steps[0]?.offset;
+  const earlier = useCallback(() => load(first), [load, first]);
+  return { steps, isLoading, hasEarlier, trouble, earlier };
+}
+
+/** The last steps, or the last before an offset. */
+async function stretch(
+  path: string,
+  before: number | undefined,
+  signal: AbortSignal,
+): Promise<{ steps: Step[]; isAll: boolean }> {
+  const steps: Step[] = [];
+  try {
+    const query = { types: TYPES, ...(before === undefined ? {} : { beforeOffset: before }) };
+    let { entries, afterOffset, head } = await page(path, { ...query, last: PAGE }, signal);
+    steps.push(...entries.map(({ event }) => stepOf(event)));
+    const isAll = entries.length < PAGE && afterOffset >= (before ?? head + 1) - 1;
+    for (let pages = 1; pages < MOST_PAGES && afterOffset < (before ?? head + 1) - 1; pages += 1) {
+      const from = afterOffset;
+      ({ entries, afterOffset, head } = await page(path, { ...query, afterOffset: from, limit: PAGE }, signal));
+      steps.push(...entries.map(({ event }) => stepOf(event)));
+      if (afterOffset <= from) break;
+    }
+    return { steps, isAll };
+  } catch (error) {
+    if (error instanceof TailraceError && error.status === 404) return { steps, isAll: true };
+    throw error;
+  }
+}
+
+/** Both, in order, each once. */
+function joined(some: readonly Step[], more: readonly Step[]): readonly Step[] {
+  const known = new Map([...some, ...more].map((step) => [step.offset, step]));
+  return [...known.values()].sort((a, b) => a.offset - b.offset);
+}
