@@ -8,12 +8,16 @@ import { tied } from "../../scripts/setup/step.mjs";
  * @template T
  * @param {string[]} command
  * @param {(piece: Buffer, pid: number) => T | undefined} hear
- * @returns {Promise<T>} rejects when the program ends before
+ * @param {number} [patienceMs]
+ * @returns {Promise<T>} rejects when the program ends before, or takes longer
  */
-export function heard(command, hear) {
+export function heard(command, hear, patienceMs = 60_000) {
   const [file, ...args] = tied(...command);
   const child = spawn(file, args, { stdio: ["ignore", "pipe", "inherit"] });
-  return new Promise((resolve, reject) => {
+  let timer;
+  const result = new Promise((resolve, reject) => {
+    const late = () => reject(new Error(`${command[0]} took longer than ${patienceMs / 1000} s`));
+    timer = setTimeout(late, patienceMs);
     child.once("error", reject);
     child.once("close", (code, signal) => reject(new Error(`${command[0]} ended (${signal ?? code})`)));
     child.stdout.on("data", (piece) => {
@@ -24,7 +28,11 @@ export function heard(command, hear) {
         reject(error);
       }
     });
-  }).finally(() => child.kill("SIGKILL"));
+  });
+  return result.finally(() => {
+    clearTimeout(timer);
+    child.kill("SIGKILL");
+  });
 }
 
 /**

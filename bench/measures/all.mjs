@@ -1,7 +1,9 @@
 // A measure: `prepare(target, {quick})` fills what is to be read and gives a context; `run(target, {context, quick})`
 // gives one number for each of its `metrics`. Both run in the load generator. `rounds`: [full, quick].
 // `contenders`: those it compares, else the bare and the packed floor and Tailrace. `watched`: servers that tell what
-// their objects write and how long they are busy.
+// their objects write and how long they are busy. `floor`: with which contender all others are compared.
+// `before(contender)`: makes ready in the runner, before anything is timed, what the steps are given as `made`. `limitMs`:
+// how long a step may take. `group`: a name for several measures.
 import { agentAnswer, agentAsk, agentAskLong, agentFirstToken, agentMany } from "./agent.mjs";
 import { append, appendSpread } from "./append.mjs";
 import { batchOf100, batchOf1000, batchMinimal } from "./batch.mjs";

@@ -7,7 +7,7 @@ import { contenders } from "./contenders.mjs";
 
 export const usage = `node bench/run.mjs [options]
 
-  --quick            shorter and fewer rounds: about four minutes instead of fifteen
+  --quick            shorter and fewer rounds: about six minutes instead of twenty
   --only NAME,…      only these measures: ${names(measures).join(", ")}
   --against NAME,…   only these contenders: ${Object.keys(contenders).join(", ")}
   --state FOLDER     where the servers keep their streams; by default the system's folder for temporary files.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
 use futures_util::future::join_all;
-use tailrace_sdk::{NewEvent, Stream, TailItem, Tailrace, fold, json};
+use tailrace_sdk::{Event, NewEvent, Stream, TailItem, Tailrace, fold, json};
 
 type Done = Result<(), Box<dyn Error>>;
 
@@ -72,7 +72,11 @@ async fn tail(stream: &Stream, after: u64) -> Done {
 }
 
 async fn pull(stream: &Stream, skip: u64, count: u64) -> Done {
-    let counter = fold(|seen: &mut u64, _| Ok(*seen += 1)).then(move |it| async move {
+    let counting = |seen: &mut u64, _: &Event| {
+        *seen += 1;
+        Ok(())
+    };
+    let counter = fold(counting).then(move |it| async move {
         static BEGUN: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
         if it.state == skip {
             BEGUN.get_or_init(Instant::now);
