@@ -49,8 +49,12 @@ class Streams {
     return { facts, upTo, head: all.length };
   };
 
-  caused = async (by, path, offset) =>
-    this.of(path).filter((it) => it.offset > offset && it.cause?.path === by.path && it.cause.offset === by.offset);
+  caused = async (by, path, offset) => {
+    const all = this.of(path);
+    const isCaused = ({ cause }) => cause?.path === by.path && cause.offset === by.offset;
+    const facts = all.filter((it) => it.offset > offset && isCaused(it));
+    return { facts, upTo: all.length, head: all.length };
+  };
 
   near = async () => this.nearest;
 
@@ -145,10 +149,24 @@ test("of a stream that is too long a part is read, and what the event itself cau
   const followers = new Followers(of, streams);
   await followers.look(signal, nothing);
   assert.deepEqual(names(followers.all()), ["late"]);
-  assert.deepEqual(followers.unfinished, [{ path: "/a", upTo: 6, head: 23 }]);
+  assert.deepEqual(
+    followers.unfinished.map(({ path, upTo, head }) => [path, upTo, head]),
+    [["/a", 6, 23]],
+    "what `late` caused is not known",
+  );
 
   await followers.lookFurther("/a", signal, nothing);
   assert.deepEqual(names(followers.all()), ["late", "later"]);
+  assert.deepEqual(followers.unfinished, []);
+});
+
+test("where nothing followed, a long stream need not be read to know it", async () => {
+  const streams = new Streams({ page: 5 });
+  const of = streams.add("/a", "of");
+  for (let count = 0; count < 20; count += 1) streams.add("/a", "noise");
+  const followers = new Followers(of, streams);
+  await followers.look(signal, nothing);
+  assert.deepEqual(followers.all(), []);
   assert.deepEqual(followers.unfinished, []);
 });
 
@@ -174,7 +192,7 @@ test("a stream that does not answer is named, and can be asked again", async () 
   const after = (path, ...rest) => (fails && path === "/b" ? Promise.reject(error) : streams.after(path, ...rest));
   const followers = new Followers(of, { ...streams, after });
   await followers.look(signal, nothing);
-  assert.deepEqual(followers.unfinished, [{ path: "/b", upTo: 0, head: 0, error }]);
+  assert.deepEqual(followers.unfinished, [{ path: "/b", upTo: 0, head: 0, asked: new Map(), error }]);
   fails = false;
   await followers.lookFurther("/b", signal, nothing);
   assert.deepEqual(names(followers.all()), ["heard"]);

@@ -21,8 +21,8 @@ export interface Source {
   before(of: Ref, signal: AbortSignal): Promise<readonly Fact[]>;
   /** Events behind an offset, of an instant (milliseconds since 1970) or later. */
   after(path: string, offset: number, since: number, signal: AbortSignal): Promise<Stretch>;
-  /** What one event caused in a stream, behind an offset, whatever else stands there. */
-  caused(by: Ref, path: string, offset: number, signal: AbortSignal): Promise<readonly Fact[]>;
+  /** What one event caused in a stream, behind an offset, whatever else stands there. It costs more than {@link after}. */
+  caused(by: Ref, path: string, offset: number, signal: AbortSignal): Promise<Stretch>;
   /** Streams near this one that have events of this instant or later, the nearest first. */
   near(path: string, since: number, signal: AbortSignal): Promise<readonly string[]>;
   /** Any streams that have such events, page by page: those behind `after`, and what to go on with. */
@@ -87,18 +87,20 @@ export async function upward(of: Fact, source: Source, signal: AbortSignal): Pro
 /** How far a stream was looked at. */
 export interface Looked {
   readonly path: string;
-  /** 0: nothing yet. */
+  /** All up to here was seen; 0: nothing yet. */
   readonly upTo: number;
   readonly head: number;
   readonly error?: unknown;
+  /** Up to where it was asked what these events caused in it, by their keys: for a stream that is too long to see all. */
+  readonly asked: ReadonlyMap<string, number>;
 }
 
 /** So many streams are looked at without being asked to. */
 const STREAMS_AT_ONCE = 24;
 /** So many at the same time. */
 const TOGETHER = 4;
-/** So many pages, when one asks for more of a stream. */
-const PAGES_FURTHER = 5;
+/** So many events are asked for by name, when one wants more of a stream. */
+const ASKED_FURTHER = 20;
 
 /** What followed from an event, as far as it is known. It grows by looking further. */
 export class Followers {
@@ -144,9 +146,12 @@ export class Followers {
     return this.#waiting.length > 0 || this.#any !== null;
   }
 
-  /** Streams of which a part was not looked at: they are too long, or did not answer. */
+  /** Streams where more may have followed from what is known: they are too long to see all, or did not answer. */
   get unfinished(): Looked[] {
-    return [...this.looked.values()].filter(({ upTo, head, error }) => upTo < head || error !== undefined);
+    const known = [this.of, ...this.all()];
+    return [...this.looked.values()].filter(
+      (looked) => looked.error !== undefined || known.some((fact) => askedUpTo(looked, fact) < looked.head),
+    );
   }
 
   /** Takes an event that has just come. False when it says nothing new. */
@@ -177,13 +182,17 @@ export class Followers {
     grew();
   }
 
-  /** Reads more of a stream that is not known to its end. */
+  /** Asks a stream that is too long for what each event that is known caused in it, the nearest first. */
   async lookFurther(path: string, signal: AbortSignal, grew: () => void): Promise<void> {
-    for (let pages = 0; pages < PAGES_FURTHER && !signal.aborted; pages += 1) {
-      await this.#lookAt(path, signal);
-      grew();
+    if (this.looked.get(path)?.error !== undefined) await this.#lookAt(path, signal);
+    grew();
+    for (let asked = 0; asked < ASKED_FURTHER && !signal.aborted; asked += 1) {
       const looked = this.looked.get(path);
-      if (!looked || looked.error !== undefined || looked.upTo >= looked.head) return;
+      if (!looked || looked.error !== undefined) return;
+      const next = [this.of, ...this.all()].find((fact) => askedUpTo(looked, fact) < looked.head);
+      if (!next) return;
+      await this.#askFor(next, path, signal);
+      grew();
     }
   }
 
@@ -205,16 +214,30 @@ export class Followers {
   async #lookAt(path: string, signal: AbortSignal): Promise<void> {
     const before = this.looked.get(path);
     const from = before?.upTo ?? (path === this.of.path ? this.of.offset : 0);
+    const asked = before?.asked ?? new Map<string, number>();
     try {
-      const stretch = await this.#source.after(path, from, this.#since, signal);
-      stretch.facts.forEach((fact) => this.#take(fact));
-      const { upTo, head } = stretch;
-      this.looked.set(path, { path, upTo: Math.max(upTo, from), head: Math.max(head, before?.head ?? 0) });
-      // What the event itself caused is asked for by name, also where the rest is too long to read.
-      if (before || upTo >= head) return;
-      for (const fact of await this.#source.caused(this.of, path, upTo, signal)) this.#take(fact);
+      const { facts, upTo, head } = await this.#source.after(path, from, this.#since, signal);
+      facts.forEach((fact) => this.#take(fact));
+      this.looked.set(path, { path, upTo: Math.max(upTo, from), head, asked });
     } catch (error) {
-      if (!signal.aborted) this.looked.set(path, { path, upTo: from, head: before?.head ?? from, error });
+      if (!signal.aborted) this.looked.set(path, { path, upTo: from, head: before?.head ?? from, asked, error });
+      return;
+    }
+    // What the event itself caused is asked for by name, also where the rest is too long to read.
+    const looked = this.looked.get(path);
+    if (looked && looked.upTo < looked.head) await this.#askFor(this.of, path, signal);
+  }
+
+  async #askFor(by: Fact, path: string, signal: AbortSignal): Promise<void> {
+    const looked = this.looked.get(path);
+    if (!looked) return;
+    try {
+      const { facts, upTo, head } = await this.#source.caused(by, path, askedUpTo(looked, by), signal);
+      facts.forEach((fact) => this.#take(fact));
+      const asked = new Map(looked.asked).set(keyOf(by), upTo);
+      this.looked.set(path, { path, upTo: looked.upTo, head: Math.max(head, looked.head), asked });
+    } catch (error) {
+      if (!signal.aborted) this.looked.set(path, { ...looked, error });
     }
   }
 
@@ -238,3 +261,5 @@ export class Followers {
     this.#waiting = [...first, ...this.#waiting.filter((path) => !mentioned.has(path))];
   }
 }
+
+const askedUpTo = ({ upTo, asked }: Looked, by: Ref): number => Math.max(upTo, asked.get(keyOf(by)) ?? 0);

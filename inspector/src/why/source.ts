@@ -4,7 +4,7 @@ import { ask, page, root } from "../api/connection.ts";
 import { parentOf } from "../api/path.ts";
 import { summary } from "../event/summary.ts";
 import { kindOf } from "../log/row.tsx";
-import type { Source, Streams } from "./chain.ts";
+import type { Source, Streams, Stretch } from "./chain.ts";
 import { factOf, type Fact } from "./fact.ts";
 
 /** Events on a page that is looked through. */
@@ -21,25 +21,18 @@ export function sourceOf(held: (path: string, offset: number) => StoredEvent | u
       const known = held(path, offset);
       if (known) return [seen(known)];
       const beforeOffset = offset + 1;
-      const near = await facts(path, { beforeOffset, last: BEFORE }, signal);
+      const { facts: near } = await stretch(path, { beforeOffset, last: BEFORE }, signal);
       // A page of large events may end before the one that is wanted.
       if (near.length === 0 || near.some((it) => it.offset === offset)) return near;
-      return facts(path, { afterOffset: offset - 1, beforeOffset, limit: 1 }, signal);
+      return (await stretch(path, { afterOffset: offset - 1, beforeOffset, limit: 1 }, signal)).facts;
     },
 
-    async after(path, afterOffset, since, signal) {
-      try {
-        const query = { afterOffset, since: new Date(since).toISOString(), limit: PAGE };
-        const { entries, afterOffset: upTo, head } = await page(path, query, signal);
-        return { facts: entries.map(({ event }) => seen(event)), upTo, head };
-      } catch (error) {
-        if (isGone(error)) return { facts: [], upTo: 0, head: 0 };
-        throw error;
-      }
+    after(path, afterOffset, since, signal) {
+      return stretch(path, { afterOffset, since: new Date(since).toISOString(), limit: PAGE }, signal);
     },
 
-    async caused({ path: of, offset }, path, afterOffset, signal) {
-      return facts(path, { cause: offset, causePath: of, afterOffset, limit: PAGE }, signal);
+    caused({ path: of, offset }, path, afterOffset, signal) {
+      return stretch(path, { cause: offset, causePath: of, afterOffset, limit: PAGE }, signal);
     },
 
     async near(path, since, signal) {
@@ -68,15 +61,12 @@ export function seen(event: StoredEvent): Fact {
   return factOf(event, { words, kind: kindOf(event) });
 }
 
-async function facts(
-  path: string,
-  query: Record<string, string | number>,
-  signal: AbortSignal,
-): Promise<readonly Fact[]> {
+async function stretch(path: string, query: Record<string, string | number>, signal: AbortSignal): Promise<Stretch> {
   try {
-    return (await page(path, query, signal)).entries.map(({ event }) => seen(event));
+    const { entries, afterOffset: upTo, head } = await page(path, query, signal);
+    return { facts: entries.map(({ event }) => seen(event)), upTo, head };
   } catch (error) {
-    if (isGone(error)) return [];
+    if (isGone(error)) return { facts: [], upTo: 0, head: 0 };
     throw error;
   }
 }

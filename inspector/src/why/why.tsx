@@ -92,7 +92,9 @@ function Told({ chain, isLooking }: { chain: Chain; isLooking: boolean }): JSX.E
         {all.length === 0
           ? isLooking
             ? "Looking for what followed …"
-            : "Nothing followed from it."
+            : followers.unfinished.length > 0
+              ? "Nothing that followed from it is known."
+              : "Nothing followed from it."
           : `${count(all.length, "event")} followed${isLooking ? " so far" : ""}, within ${span(last - of.at)}` +
             (streams.size > 1 || !streams.has(of.path) ? `, in ${count(streams.size, "stream")}.` : ".")}
       </p>
@@ -156,7 +158,7 @@ function Rest({ chain, looking }: { chain: Chain; looking: Looking }): JSX.Eleme
 
 function unfinished({ path, upTo, head, error }: Looked): string {
   if (error !== undefined) return `${path} could not be read: ${wordsOf(error)}`;
-  return `${path}: looked at up to event ${upTo.toLocaleString("en")} of ${head.toLocaleString("en")}.`;
+  return `${path} is long: all was seen up to event ${upTo.toLocaleString("en")} of ${head.toLocaleString("en")}.`;
 }
 
 const count = (number: number, one: string, many = `${one}s`): string =>
