@@ -42,15 +42,11 @@ export class Controls {
     return this.events.find(({ offset }) => offset > at);
   }
 
-  isAt(at: number): boolean {
-    return this.events.some(({ offset }) => offset === at);
-  }
-
-  /** Those around an offset, at most so many at each side. */
+  /** Those around an offset, and the one at it; at most so many at each side. */
   near(at: number, most: number): readonly StoredEvent[] {
-    const index = this.events.findIndex(({ offset }) => offset > at);
-    const middle = index < 0 ? this.events.length : index;
-    return this.events.slice(Math.max(0, middle - most - 1), middle + most);
+    const before = this.events.filter(({ offset }) => offset < at).slice(-most);
+    const rest = this.events.filter(({ offset }) => offset >= at);
+    return [...before, ...rest.slice(0, rest[0]?.offset === at ? most + 1 : most)];
   }
 
   /** Whether so many at each side are known, or there are no more. */
