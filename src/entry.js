@@ -1,6 +1,7 @@
 // The Worker's entry: the class of the Durable Objects, and the front, which is Rust.
 import { WorkerEntrypoint } from "cloudflare:workers";
 import { Front } from "../build/index.js";
+import { files } from "../build/inspector.js";
 import { deliver } from "./courier.js";
 import { lease } from "./lease.js";
 import { follow, poll, readPage } from "./live.js";
@@ -30,7 +31,7 @@ export default {
       if (request.method === "POST" && isShortAppend(request)) return await append(request, env);
       if (request.method === "GET" && isOf(request, STREAMS)) return await read(request, env);
       if (request.method === "POST" && isOf(request, LEASE)) return await leaseFor(request, env);
-      return await Front.handle(request, env);
+      return await Front.handle(request, env, files);
     } catch (error) {
       console.error(error);
       return Front.answerToPanic();
@@ -65,7 +66,7 @@ async function append(request, env) {
     headers.get("tailrace-cause"),
     body,
   );
-  if (prepared === undefined) return Front.handle(request, env, body);
+  if (prepared === undefined) return Front.handle(request, env, files, body);
   if (prepared instanceof Response) return prepared;
   const [path, events, crossSite] = prepared;
   const stream = env.STREAM.getByName(path);

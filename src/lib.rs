@@ -60,10 +60,10 @@ pub struct Front;
 #[expect(clippy::needless_pass_by_value, reason = "what JavaScript hands over is owned")]
 #[wasm_bindgen]
 impl Front {
-    /// Answers a request; `body` is given when it was read already. The promise is rejected only when the code panics:
+    /// Answers a request; `body` is given when it was read already, `files` are those of the page. The promise is rejected only when the code panics:
     /// nothing is shared between requests that a panic could leave in disorder.
-    pub fn handle(request: web_sys::Request, env: JsValue, body: Option<Vec<u8>>) -> Promise {
-        future_to_promise(AssertUnwindSafe(async move { answer(request, env, body).await.map(JsValue::from) }))
+    pub fn handle(request: web_sys::Request, env: JsValue, files: page::Files, body: Option<Vec<u8>>) -> Promise {
+        future_to_promise(AssertUnwindSafe(async move { answer(request, env, files, body).await.map(JsValue::from) }))
     }
 
     /// The quick way for what is done most: takes an append whose body is read, and returns `[path, append, whether the
@@ -288,10 +288,15 @@ impl Front {
     }
 }
 
-async fn answer(request: web_sys::Request, env: JsValue, body: Option<Vec<u8>>) -> Result<Response, JsValue> {
+async fn answer(
+    request: web_sys::Request,
+    env: JsValue,
+    files: page::Files,
+    body: Option<Vec<u8>>,
+) -> Result<Response, JsValue> {
     let request = Request::new(request, body);
     let config = Config::of(&env);
-    let response = match route(&request, &env, &config).await {
+    let response = match route(&request, &env, &config, &files).await {
         Ok(response) => Ok(response),
         Err(problem) => {
             // Many clients send all of it first, and never see an answer that comes before they have.
@@ -363,11 +368,11 @@ impl Api {
     }
 }
 
-async fn route(request: &Request, env: &JsValue, config: &Config) -> Result<Response, Problem> {
+async fn route(request: &Request, env: &JsValue, config: &Config, files: &page::Files) -> Result<Response, Problem> {
     let method = request.method.as_str();
     if config.mode == Mode::Closed
         && matches!(method, "GET" | "HEAD")
-        && let Some(file) = page::closed(&request.path)
+        && let Some(file) = page::closed(files, &request.path)
     {
         return file;
     }
@@ -395,7 +400,7 @@ async fn route(request: &Request, env: &JsValue, config: &Config) -> Result<Resp
         let caller = access::identify(config, request.header("authorization").as_deref(), platform::now())?;
         return call(api, request, env, config, &caller, &path).await;
     }
-    match page::file(&request.path) {
+    match page::file(files, &request.path) {
         Some(file) if matches!(method, "GET" | "HEAD") => file,
         Some(_) => Err(Problem::MethodNotAllowed { allow: "GET, HEAD" }),
         None => Err(not_found()),

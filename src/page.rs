@@ -1,11 +1,14 @@
 //! The page for people: the inspector's files, which are part of the Worker.
 
-use js_sys::Array;
+use js_sys::{Array, Object, Reflect};
 use tailrace_model::Problem;
 use wasm_bindgen::JsValue;
 
-use crate::http::{Response, make, unforeseen};
-use crate::platform::inspector_js;
+use crate::http::{Response, make};
+
+/// The files as the build made them: an object with `[content type, text]` by path. Handed in by `entry.js`, so that the
+/// page can be built anew without this.
+pub type Files = Object;
 
 /// Everything of our own, nothing inline, nobody frames it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
@@ -22,25 +25,28 @@ const CLOSED: &str = "/closed.html";
 
 /// A file of the page; `None` when there is none at this path.
 #[must_use]
-pub fn file(path: &str) -> Option<Result<Response, Problem>> {
-    let is_page = path == "/" || path == "/streams" || path.starts_with("/streams/");
-    answer(if is_page { INDEX } else { path })
+pub fn file(files: &Files, path: &str) -> Option<Result<Response, Problem>> {
+    answer(files, if is_page(path) { INDEX } else { path })
 }
 
 /// What a deployment without a token serves: how to set one, at every address of the page.
 #[must_use]
-pub fn closed(path: &str) -> Option<Result<Response, Problem>> {
-    let is_page = path == "/" || path == "/streams" || path.starts_with("/streams/");
+pub fn closed(files: &Files, path: &str) -> Option<Result<Response, Problem>> {
     let is_beside = path.starts_with(HASHED) || path == "/icon.svg";
-    if is_page { answer(CLOSED) } else { is_beside.then(|| answer(path)).flatten() }
+    if is_page(path) { answer(files, CLOSED) } else { is_beside.then(|| answer(files, path)).flatten() }
 }
 
-fn answer(path: &str) -> Option<Result<Response, Problem>> {
-    let file = match inspector_js::file(path) {
-        Ok(file) if file.is_undefined() => return None,
-        Ok(file) => Array::from(&file),
-        Err(error) => return Some(Err(unforeseen("inspector", &error))),
-    };
+fn is_page(path: &str) -> bool {
+    path == "/" || path == "/streams" || path.starts_with("/streams/")
+}
+
+fn answer(files: &Files, path: &str) -> Option<Result<Response, Problem>> {
+    let name = JsValue::from_str(path);
+    // Nothing that an object inherits is a file.
+    if !Object::has_own(files, &name) {
+        return None;
+    }
+    let file = Array::from(&Reflect::get(files, &name).ok()?);
     let content_type = file.get(0).as_string().unwrap_or_default();
     Some(respond(&content_type, path, &file.get(1)))
 }

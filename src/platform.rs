@@ -118,18 +118,6 @@ pub mod where_js {
     }
 }
 
-/// The files of the page: `inspector.js`.
-pub mod inspector_js {
-    use wasm_bindgen::prelude::*;
-
-    #[wasm_bindgen(raw_module = "../../src/inspector.js")]
-    extern "C" {
-        /// The file at a path as `[content type, text]`, or `undefined`.
-        #[wasm_bindgen(js_name = inspectorFile, catch)]
-        pub fn file(path: &str) -> Result<JsValue, JsValue>;
-    }
-}
-
 /// What of a hook only the platform can look at: `inspect.js`.
 pub mod inspect_js {
     use js_sys::{Promise, Uint8Array};

@@ -13,8 +13,9 @@ use crate::log::{SEPARATOR, lines_with_types};
 use crate::sql::{Row, Sql, Text};
 use crate::stream::Stream;
 
-/// Rows whose heads are looked at in one go when a filter applies.
-const SCAN_ROWS: u64 = 200;
+/// Rows that the database passes over in one go when a filter applies: few at first, for a match is near most often.
+const FIRST_STRETCH_ROWS: u64 = 200;
+const STRETCH_ROWS: u64 = 5_000;
 
 /// Which events to read.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -184,6 +185,9 @@ fn last_row<S: Sql>(sql: &S, first: u64, last: u64, max_bytes: u64) -> Result<u6
 /// What an event must be like to be on the page.
 struct Filter {
     types: Option<TypeFilter>,
+    /// One of these stands in the types of a row that may match: the database passes over all others. An empty one stands
+    /// anywhere.
+    pieces: [String; 4],
     cause: Option<Caused>,
 }
 
@@ -204,7 +208,8 @@ impl Filter {
             path,
             offset,
         });
-        Ok(Self { types, cause })
+        let pieces = types.as_ref().and_then(TypeFilter::pieces).unwrap_or_default();
+        Ok(Self { types, pieces, cause })
     }
 
     fn is_empty(&self) -> bool {
@@ -241,16 +246,18 @@ fn forward<S: Sql>(sql: &S, filter: &Filter, range: Range, room: Room) -> Result
     let mut after = range.first - 1;
     let mut scanned = 0;
     'scan: while after < range.last && scanned < limits::PAGE_SCAN_ROWS {
-        let heads = sql.run(
-            "SELECT last, count, types, iif(?1 = '', 1, instr(lines, ?1) > 0) FROM log WHERE last > ?2 ORDER BY last LIMIT ?3",
-            &[filter.text().into(), after.into(), SCAN_ROWS.into()],
+        let rows = if scanned == 0 { FIRST_STRETCH_ROWS } else { STRETCH_ROWS };
+        let stretch = sql.run(
+            "SELECT max(last), count(*) FROM (SELECT last FROM log WHERE last > ? ORDER BY last LIMIT ?)",
+            &[after.into(), rows.into()],
         )?;
-        if heads.is_empty() {
+        let (end, rows) = stretch.first().map_or((0, 0), |row| (row.number(0), row.number(1)));
+        if rows == 0 {
             break;
         }
-        scanned += heads.len() as u64;
-        for head in &heads {
-            for (offset, line) in matching(sql, filter, head)? {
+        scanned += rows;
+        for head in candidates(sql, filter, after, end)? {
+            for (offset, line) in matching(sql, filter, &head)? {
                 if offset < range.first || offset > range.last {
                     continue;
                 }
@@ -264,26 +271,48 @@ fn forward<S: Sql>(sql: &S, filter: &Filter, range: Range, room: Room) -> Result
                 break 'scan;
             }
         }
+        after = end.min(range.last);
     }
     Ok(found.into_page(after))
+}
+
+/// The rows behind `after`, up to `end`, in which the database finds what a match must have.
+fn candidates<S: Sql>(sql: &S, filter: &Filter, after: u64, end: u64) -> Result<Vec<Row>, Failure> {
+    let [a, b, c, d] = &filter.pieces;
+    sql.run(
+        "SELECT last, count, types FROM log WHERE last > ?1 AND last <= ?2
+           AND (instr(types, ?3) OR instr(types, ?4) OR instr(types, ?5) OR instr(types, ?6))
+           AND (?7 = '' OR instr(lines, ?7)) ORDER BY last",
+        &[
+            after.into(),
+            end.into(),
+            a.as_str().into(),
+            b.as_str().into(),
+            c.as_str().into(),
+            d.as_str().into(),
+            filter.text().into(),
+        ],
+    )
 }
 
 /// The offset of the first of the last `count` matching events, and how many of them there are.
 fn first_of_last<S: Sql>(sql: &S, filter: &Filter, range: Range, count: u64) -> Result<(u64, u64), Failure> {
     let mut first = range.last + 1;
     let mut found = 0;
-    let mut below = i64::MAX >> 11;
+    // The rows at or before this one are still to be looked at: the one that holds the range's end comes first.
+    let last = sql.run("SELECT min(last) FROM log WHERE last >= ?", &[range.last.into()])?;
+    let mut end = last.first().map_or(0, |row| row.number(0));
     let mut scanned = 0;
-    while scanned < limits::LAST_SCAN_ROWS {
-        let heads = sql.run(
-            "SELECT last, count, types, iif(?1 = '', 1, instr(lines, ?1) > 0) FROM log
-             WHERE last < ?2 AND last >= ?3 AND last - count < ?4 ORDER BY last DESC LIMIT ?5",
-            &[filter.text().into(), below.into(), range.first.into(), range.last.into(), (5 * SCAN_ROWS).into()],
+    while end >= range.first && scanned < limits::LAST_SCAN_ROWS {
+        let rows = if scanned == 0 { FIRST_STRETCH_ROWS } else { STRETCH_ROWS };
+        // A stretch ends where the next row's begins; 0 when there is none before.
+        let before = sql.run(
+            "SELECT last FROM log WHERE last <= ? ORDER BY last DESC LIMIT 1 OFFSET ?",
+            &[end.into(), rows.into()],
         )?;
-        let Some(lowest) = heads.last() else { break };
-        scanned += heads.len() as u64;
-        below = lowest.integer(0);
-        for head in &heads {
+        let before = before.first().map_or(0, |row| row.number(0));
+        scanned += rows;
+        for head in candidates(sql, filter, before, end)?.iter().rev() {
             for (offset, _) in matching(sql, filter, head)?.into_iter().rev() {
                 if offset < range.first || offset > range.last {
                     continue;
@@ -295,13 +324,14 @@ fn first_of_last<S: Sql>(sql: &S, filter: &Filter, range: Range, count: u64) -> 
                 first = offset;
             }
         }
+        end = before;
     }
     Ok((first, found))
 }
 
 /// The matching events of one row.
 fn matching<S: Sql>(sql: &S, filter: &Filter, head: &Row) -> Result<Vec<(u64, String)>, Failure> {
-    if head.integer(3) == 0 || !filter.may_match_row(head.text(2)) {
+    if !filter.may_match_row(head.text(2)) {
         return Ok(Vec::new());
     }
     let rows = sql.run("SELECT lines FROM log WHERE last = ?", &[head.number(0).into()])?;

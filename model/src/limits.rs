@@ -36,7 +36,9 @@ pub const PAGE_EVENTS_DEFAULT: u64 = 500;
 /// Bytes of one page.
 pub const PAGE_BYTES: usize = 8 * MIB;
 /// Log rows that one filtered page looks at before it answers with what it has.
-pub const PAGE_SCAN_ROWS: u64 = 10_000;
+pub const PAGE_SCAN_ROWS: u64 = 50_000;
+/// Log rows that are looked at for the next event of a subscription, before the cursor moves on.
+pub const LEASE_SCAN_ROWS: u64 = 10_000;
 /// Log rows that are looked at, from the end, for the last events that match.
 pub const LAST_SCAN_ROWS: u64 = 1_000_000;
 /// Seconds a long poll may wait.

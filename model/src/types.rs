@@ -199,6 +199,16 @@ impl TypeFilter {
         Err(Problem::InvalidQuery { field: "types".to_owned(), detail: detail.to_owned() })
     }
 
+    /// Texts of which one occurs in every type that matches, for who looks through many; `None` when four are too few. The
+    /// rest of them repeat the last.
+    #[must_use]
+    pub fn pieces(&self) -> Option<[String; 4]> {
+        let longest = |glob: &String| glob.split('*').max_by_key(|piece| piece.len()).unwrap_or_default().to_owned();
+        let pieces: Vec<String> = self.0.iter().map(longest).collect();
+        let last = pieces.last()?;
+        (pieces.len() <= 4).then(|| std::array::from_fn(|at| pieces.get(at).unwrap_or(last).clone()))
+    }
+
     /// True when one of the globs covers the whole type.
     #[must_use]
     pub fn matches(&self, event_type: &str) -> bool {
@@ -231,6 +241,17 @@ fn glob_matches(glob: &[u8], text: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_type_that_matches_holds_one_of_the_pieces() {
+        let pieces = |list| TypeFilter::parse(list).unwrap().pieces();
+        let four = |all: [&str; 4]| Some(all.map(str::to_owned));
+        assert_eq!(pieces("agent.*,tool.*"), four(["agent.", "tool.", "tool.", "tool."]));
+        assert_eq!(pieces("a*bc*d"), four(["bc"; 4]));
+        assert_eq!(pieces("x,*"), four(["x", "", "", ""]));
+        assert_eq!(pieces("a,b,c,d"), four(["a", "b", "c", "d"]));
+        assert_eq!(pieces("a,b,c,d,e"), None);
+    }
 
     #[test]
     fn globs_cover_whole_types() {

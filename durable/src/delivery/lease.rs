@@ -397,7 +397,7 @@ fn is_imported(line: &str) -> bool {
 /// is not looked into: it may be long.
 fn first_match<S: Sql>(sql: &S, delivery: &Delivery, after: u64, until: u64) -> Result<(Option<u64>, u64), Failure> {
     let (mut seen, mut scanned) = (after, 0);
-    while seen < until && scanned < limits::PAGE_SCAN_ROWS {
+    while seen < until && scanned < limits::LEASE_SCAN_ROWS {
         let heads = heads(sql, seen, if scanned == 0 { 4 } else { SCAN_ROWS })?;
         if heads.is_empty() {
             break;
@@ -437,7 +437,7 @@ fn matching<S: Sql>(
 ) -> Result<(Vec<(u64, String)>, u64), Failure> {
     let mut found: Vec<(u64, String)> = Vec::new();
     let (mut seen, mut scanned) = (after, 0);
-    while seen < until && scanned < limits::PAGE_SCAN_ROWS {
+    while seen < until && scanned < limits::LEASE_SCAN_ROWS {
         let rows = SCAN_ROWS.min(count.max(8));
         let heads = heads(sql, seen, rows)?;
         if heads.is_empty() {

@@ -2,16 +2,10 @@
  * The events, as rows that exist only while they are seen. Beside them a rail: where in the whole log we are.
  */
 import "./log.css";
-import {
-  elementScroll,
-  observeElementOffset,
-  observeElementRect,
-  Virtualizer,
-  type VirtualizerOptions,
-} from "@tanstack/virtual-core";
+import type { Virtualizer } from "@tanstack/virtual-core";
 import { signal } from "@preact/signals";
 import type { JSX } from "preact";
-import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import { cursor } from "./cursor.ts";
 import { isEmpty } from "./filter.ts";
 import { hands } from "./keys.tsx";
@@ -21,6 +15,7 @@ import { EventRow, RunRow } from "./row.tsx";
 import { rowsOf, type Row } from "./rows.ts";
 import { go, offset as chosen, panel, route } from "../route.ts";
 import { isNarrow } from "../ui/narrow.ts";
+import { useVirtualizer } from "../ui/virtual.ts";
 import { view } from "./view.ts";
 
 /** Heights in pixels, as `log.css` has them. */
@@ -43,7 +38,7 @@ export function List({ stream }: { stream: OpenStream }): JSX.Element {
     () => rowsOf(span.entries, { grouped, newestFirst, open: openRuns.value }),
     [span, change, grouped, newestFirst, openRuns.value],
   );
-  const virtual = useVirtualizer(rows.length, height, box);
+  const virtual = useVirtualizer({ count: rows.length, height, box });
   const items = virtual.getVirtualItems();
   const first = rows[(Math.floor(virtual.scrollOffset ?? 0) / height) | 0];
 
@@ -144,6 +139,8 @@ function Nothing({ stream }: { stream: OpenStream }): JSX.Element {
   if (stream.status.value === "loading") return <p class="nothing">Loading …</p>;
   if (isSearching) return <p class="nothing">Searching … down to event {span.low.toLocaleString("en")}</p>;
   if (!isEmpty(span.filter)) return <p class="nothing">No event matches.</p>;
+  // The top says why.
+  if (stream.status.value === "refused") return <p class="nothing">Nothing can be seen here.</p>;
   return (
     <p class="nothing">
       No event yet. The first one makes the stream: write one below, or
@@ -211,30 +208,4 @@ function useAnchor(of: {
       if (index >= 0) at.scrollTop = (index + (top % 1)) * height;
     }
   }, [stream, stream.span.value, rows, height, newestFirst, stream.follows.value, virtual.scrollRect?.height]);
-}
-
-/** TanStack's virtualizer as a hook: it renders anew when another row comes into sight. */
-function useVirtualizer(
-  count: number,
-  height: number,
-  box: { readonly current: HTMLDivElement | null },
-): Virtualizer<HTMLDivElement, Element> {
-  const [, render] = useState(0);
-  const again = useCallback(() => render((times) => times + 1), []);
-  const options: VirtualizerOptions<HTMLDivElement, Element> = {
-    count,
-    estimateSize: () => height,
-    getScrollElement: () => box.current,
-    overscan: 12,
-    scrollToFn: elementScroll,
-    observeElementRect,
-    observeElementOffset,
-    onChange: again,
-  };
-  const [virtual] = useState(() => new Virtualizer(options));
-  virtual.setOptions(options);
-  useLayoutEffect(() => virtual._didMount(), []);
-  useLayoutEffect(() => virtual._willUpdate());
-  useLayoutEffect(() => virtual.measure(), [height]);
-  return virtual;
 }
