@@ -27,6 +27,8 @@ export function useVirtualizer(of: {
     estimateSize: () => height,
     getScrollElement: () => box.current,
     overscan: 12,
+    // What floats above the last rows hides none that somebody goes to.
+    scrollPaddingEnd: 2 * height,
     scrollToFn: elementScroll,
     observeElementRect,
     observeElementOffset,
