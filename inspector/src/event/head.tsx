@@ -28,7 +28,9 @@ export function Head({ stream, event }: { stream: OpenStream; event: StoredEvent
           <Writer stream={stream} by={textOf(system["by"])} type={event.type} />
         </Field>
         <Field name="schedule">{system["schedule"] !== undefined && <Occurrence of={system["schedule"]} />}</Field>
-        <Field name={system["by"] === "inherited" ? "copied from" : "sent from"}>{system["from"] !== undefined && <StreamLink path={system["from"]} />}</Field>
+        <Field name={system["by"] === "inherited" ? "copied from" : "sent from"}>
+          {system["from"] !== undefined && <StreamLink path={system["from"]} />}
+        </Field>
         <Field name="came from">{system["root"] !== undefined && <Place of={system["root"]} />}</Field>
         <Field name="at birth">{system["atBirth"] === true && "this stream is younger than that event"}</Field>
         <Field name="approved by">

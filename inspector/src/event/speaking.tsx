@@ -5,7 +5,7 @@ import { heed, page } from "../api/connection.ts";
 import { go } from "../route.ts";
 import { heardIn } from "./heard.ts";
 import { fieldsOf } from "./payload.ts";
-import { Growing } from "./cards/turn.tsx";
+import { Growing } from "./growing.tsx";
 import type { OpenStream } from "../log/open.ts";
 import type { Speech } from "./speech.ts";
 

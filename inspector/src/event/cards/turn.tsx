@@ -2,11 +2,11 @@
 import type { JSX } from "preact";
 import type { StoredEvent } from "tailrace";
 import { Countdown } from "../countdown.tsx";
+import { Growing } from "../growing.tsx";
 import { heardIn } from "../heard.ts";
 import { Badge, EventLink, Field, Rest, Text } from "../parts.tsx";
 import { brief, briefArguments, fieldsOf, listOf, nameOf, numberOf, textOf } from "../payload.ts";
 import { useRelated } from "../related.ts";
-import type { Speech } from "../speech.ts";
 import { lasting } from "../words.ts";
 import { Content } from "./plain.tsx";
 import { isEndOfCall } from "./tool.tsx";
@@ -86,38 +86,6 @@ function Answer({ event: { type, payload } }: { event: StoredEvent }): JSX.Eleme
       {names.length > 0 && <p class="dim">calls {names.slice(0, 20).join(", ")}</p>}
     </>
   );
-}
-
-/** So much of a growing answer is drawn: it is drawn again with every frame. */
-const DRAWN = 6_000;
-
-/** What is said so far; the newest of it is seen. */
-export function Growing({ speech, most = DRAWN }: { speech: Speech | undefined; most?: number }): JSX.Element {
-  if (speech?.retryAt !== undefined) {
-    return (
-      <p class="dim">
-        Attempt {speech.attempt - 1} failed. The next one begins <Countdown to={speech.retryAt} />.
-      </p>
-    );
-  }
-  if (!speech?.text) return <p class="dim">Nothing is said yet.</p>;
-  const isCut = speech.start > 0 || speech.text.length > most;
-  return (
-    <>
-      {isCut && <p class="dim">{speech.length.toLocaleString("en")} characters so far, the last of them:</p>}
-      <div class="text growing" dir="auto">
-        {isCut && "… "}
-        {lastOf(speech.text, most)}
-      </div>
-    </>
-  );
-}
-
-function lastOf(text: string, most: number): string {
-  if (text.length <= most) return text;
-  const from = text.length - most;
-  const first = text.charCodeAt(from);
-  return text.slice(first >= 0xdc00 && first < 0xe000 ? from + 1 : from);
 }
 
 /** `agent.output-added`: what was said, and each call that it asks for. */
