@@ -39,8 +39,9 @@ const lineOf = async (stream, offset) => {
 
 /** Presses a button that copies, and returns what is in the clipboard then. */
 async function copied(page, name) {
-  await page.getByRole("button", { name, exact: true }).click();
-  await page.getByRole("button", { name: "Copied" }).waitFor();
+  const button = await page.getByRole("button", { name, exact: true }).elementHandle();
+  await button.click();
+  await soon(async () => assert.equal(await button.textContent(), "Copied"));
   return page.evaluate(() => navigator.clipboard.readText());
 }
 
@@ -89,7 +90,7 @@ test("an event of an unknown type is its fields, texts as texts, long ones folde
   await card(page)
     .getByRole("button", { name: /Show all/ })
     .click();
-  await soon(async () => assert.ok((await card(page).innerText()).length > 20_000));
+  await soon(async () => assert.ok((await card(page).textContent()).includes(long)));
 });
 
 test("the JSON is exactly what is stored, whatever its numbers, and is copied so", async (t) => {
@@ -502,7 +503,7 @@ test("a subscription that gave up says at which event and why", async (t) => {
   const [halted] = await stream.until("subscription.halted");
   const page = await open(t, stream, halted.offset);
   await says(card(page), "count", "halted", halted.payload.reason, "stands at", "event 4", "410");
-  const resumed = await stream.append({ type: "subscription.resumed", payload: { slug: "count", skip: 4 } });
+  const resumed = await stream.append({ type: "subscription.resumed", payload: { slug: "count", skip: true } });
   await page.goto(pageOf(stream, { offset: resumed.offset }));
   await says(card(page), "count", "resumed", "skips", "idle");
 });
@@ -522,7 +523,7 @@ test("a pause says why: a person's reason, or what the breaker saw", async (t) =
   await stream.append({ type: "stream.metadata-updated", payload: { metadata: { owner: "anna", old: null } } });
   await stream.append({ type: "stream.paused", payload: { reason: "lunch" } });
   await stream.append({ type: "stream.resumed" });
-  await stream.post(...Array.from({ length: 6 }, () => ({ type: "m" })));
+  for (let count = 0; count < 6; count += 1) await stream.append({ type: "m" });
   const paused = (await stream.until("stream.paused", 2))[1];
   const page = await open(t, stream, 2);
   await says(card(page), "more than 5 events come within 1 minute");
@@ -553,7 +554,7 @@ test("whatever strangers write stays text, in every card", async (t) => {
     { type: "image", url },
     { type: "image", url: `data:text/html,${hostile}` },
   ];
-  const event = { type: hostile, payload: { [hostile]: hostile, url } };
+  const wanted = { type: hostile, payload: { [hostile]: hostile, url } };
   const named = { agent: hostile, turn: hostile, requestId, attempt: hostile };
   const toolCalls = [{ callId, name: hostile, arguments: { [hostile]: url } }, hostile, null];
   const events = [
@@ -584,10 +585,10 @@ test("whatever strangers write stays text, in every card", async (t) => {
     ["tool.failed", { callId: "third", error: hostile }],
     [
       "error.occurred",
-      { message: hostile, code: hostile, target: url, subscription: hostile, append: event, stack: hostile },
+      { message: hostile, code: hostile, target: url, subscription: hostile, append: wanted, stack: hostile },
     ],
     ["stream.metadata-updated", { metadata: { [hostile]: hostile, url } }],
-    ["schedule.configured", { slug: "s", every: 600_000, event }],
+    ["schedule.configured", { slug: "s", every: 600_000, event: wanted }],
     ["subscription.configured", { slug: "p", target: { pull: true }, types: [hostile.slice(0, 200)] }],
     ["subscription.configured", { slug: "j", target: { javascript: { source: `export default {} // ${hostile}` } } }],
     ["tool.configured", { name: "t", description: hostile, parameters: { [hostile]: url } }],
@@ -608,8 +609,12 @@ test("whatever strangers write stays text, in every card", async (t) => {
 
   const all = await stream.events();
   const [first] = all.filter(({ offset }) => offset > 2);
+  // The system has its say in between: what it says is its own.
+  const isStrangers = (event) => /<img src=x|javascript:/.test(JSON.stringify(event.payload));
+  assert.ok(all.filter(isStrangers).length >= events.length);
   const page = await open(t, stream, first.offset);
-  for (const { offset, type } of all.filter((it) => it.offset >= first.offset)) {
+  for (const event of all.filter((it) => it.offset >= first.offset)) {
+    const { offset, type } = event;
     await says(page.locator(".event-head h2"), type);
     await json(page).waitFor();
     const shown = await page.evaluate(() => ({
@@ -625,7 +630,7 @@ test("whatever strangers write stays text, in every card", async (t) => {
       `${type}: ${shown.links.join(" ")}`,
     );
     assert.ok(
-      /<img src=x|javascript:|data:text/.test(await page.locator(".event").innerText()),
+      !isStrangers(event) || /<img src=x|javascript:/.test(await card(page).innerText()),
       `${type} says it as text`,
     );
     if (offset < all.length) await page.getByRole("button", { name: "Next event" }).click();

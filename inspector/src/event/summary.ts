@@ -65,7 +65,7 @@ const known: Readonly<Record<string, (payload: Fields) => string | undefined>> =
     joined(
       nameOf(slug),
       from === undefined ? undefined : `again from ${nameOf(from) ?? "?"}`,
-      skip === undefined ? undefined : "skips one event",
+      skip === true ? "skips one event" : undefined,
     ),
   "stream.created": ({ path }) => textOf(path),
   "stream.child-created": ({ path }) => textOf(path),

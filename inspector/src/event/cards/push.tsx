@@ -216,14 +216,7 @@ export function SubscriptionChanged({ stream, event, payload }: CardProps): JSX.
       <dl class="fields">
         <Field name="again from">{nameOf(from)}</Field>
         <Field name="redo">{redo === true && "not only folded into its state"}</Field>
-        <Field name="skips">
-          {skip !== undefined &&
-            (numberOf(skip) === undefined ? (
-              "the event at which it stood"
-            ) : (
-              <EventLink path={stream.path} offset={skip} />
-            ))}
-        </Field>
+        <Field name="skips">{skip === true && "the event at which it stood"}</Field>
       </dl>
       {!isGone && <Attempts stream={stream} slug={textOf(slug) ?? ""} />}
       <Rest fields={payload} but={["slug", "from", "redo", "skip"]} />
