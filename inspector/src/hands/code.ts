@@ -12,7 +12,7 @@ import {
   type CompletionContext,
   type CompletionResult,
 } from "@codemirror/autocomplete";
-import { defaultKeymap, history, historyKeymap, indentWithTab } from "@codemirror/commands";
+import { defaultKeymap, history, historyKeymap, indentWithTab, isolateHistory } from "@codemirror/commands";
 import { json, jsonParseLinter } from "@codemirror/lang-json";
 import {
   bracketMatching,
@@ -23,7 +23,7 @@ import {
   syntaxTree,
 } from "@codemirror/language";
 import { lintGutter, setDiagnostics } from "@codemirror/lint";
-import { EditorState } from "@codemirror/state";
+import { EditorState, type Transaction } from "@codemirror/state";
 import { drawSelection, EditorView, keymap, tooltips } from "@codemirror/view";
 import { tags } from "@lezer/highlight";
 import { fieldsAt, type Field } from "./fields.ts";
@@ -76,6 +76,7 @@ export function edit(editing: Editing): Editor {
         tooltips({ position: "fixed" }),
         autocompletion({ override: [(context) => complete(context, editing)], icons: false }),
         EditorView.lineWrapping,
+        typedOver,
         EditorView.contentAttributes.of({
           "aria-label": editing.label,
           "aria-multiline": "true",
@@ -110,7 +111,11 @@ export function edit(editing: Editing): Editor {
 
   return {
     give(text) {
-      view.dispatch({ changes: { from: 0, to: view.state.doc.length, insert: text }, selection: { anchor: 0 } });
+      view.dispatch({
+        changes: { from: 0, to: view.state.doc.length, insert: text },
+        selection: { anchor: 0 },
+        annotations: isolateHistory.of("full"),
+      });
     },
     focus: () => view.focus(),
     mark(problem) {
@@ -123,6 +128,23 @@ export function edit(editing: Editing): Editor {
     close: () => view.destroy(),
   };
 }
+
+/**
+ * A letter that is typed over a selection. The browser would keep the look of what was there by an inline style, which the
+ * page's policy forbids; so the editor writes it by itself.
+ */
+const typedOver = EditorView.domEventHandlers({
+  beforeinput(event, view) {
+    const { from, to, empty } = view.state.selection.main;
+    const { data } = event;
+    if (event.inputType !== "insertText" || data === null || event.isComposing || empty) return false;
+    const insert = (): Transaction =>
+      view.state.update(view.state.replaceSelection(data), { userEvent: "input.type", scrollIntoView: true });
+    const handlers = view.state.facet(EditorView.inputHandler);
+    if (!handlers.some((handle) => handle(view, from, to, data, insert))) view.dispatch(insert());
+    return true;
+  },
+});
 
 function complete(context: CompletionContext, editing: Editing): CompletionResult | null {
   const text = context.state.doc.toString();
@@ -137,15 +159,15 @@ function complete(context: CompletionContext, editing: Editing): CompletionResul
   // What the stream has comes first in the mind of who writes.
   if (place.name === "type" && place.path.length === 0) values.unshift(...editing.types());
   if (values.length === 0) return null;
-  const options = [...new Set(values)].map((value): Completion => ({ label: JSON.stringify(value) }));
+  const options = [...new Set(values)].map((value, at): Completion => ({ label: JSON.stringify(value), boost: -at }));
   return { from: place.from, to: place.to, options, validFor: /^"?[\w.:*-]*"?$/ };
 }
 
 function names(fields: Readonly<Record<string, Field>>, place: Place, text: string): CompletionResult {
   const hasColon = /^\s*:/.test(text.slice(place.to));
-  const options = Object.entries(fields).map(([name, { is, fields: inner }]): Completion => {
+  const options = Object.entries(fields).map(([name, { is, fields: inner }], at): Completion => {
     const quoted = JSON.stringify(name);
-    return { label: quoted, detail: is, apply: hasColon ? quoted : `${quoted}: ${inner ? "{}" : ""}` };
+    return { label: quoted, detail: is, boost: -at, apply: hasColon ? quoted : `${quoted}: ${inner ? "{}" : ""}` };
   });
   return { from: place.from, to: place.to, options };
 }

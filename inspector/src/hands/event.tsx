@@ -17,7 +17,7 @@ const TYPING_MS = 250;
 
 /** What is known of the text. */
 type Verdict =
-  | { readonly is: "empty" | "checking" | "accepted" | "unknown" | "appending" }
+  | { readonly is: "empty" | "checking" | "accepted" | "paused" | "unknown" | "appending" }
   /** It is no JSON; or it is, and the server does not take it. */
   | { readonly is: "fault" | "wrong"; readonly words: string }
   | { readonly is: "appended"; readonly offset: number; readonly count: number };
@@ -42,7 +42,8 @@ export function EventForm({ stream, draft }: { stream: OpenStream; draft: Draft 
       check(stream.path, text, signal).then(
         (problem) => {
           if (signal.aborted) return;
-          judge(problem ? verdictOf(problem) : { is: "accepted" });
+          const waits = pausedOf(stream) !== null && waitsForResume(text);
+          judge(problem ? verdictOf(problem) : { is: waits ? "paused" : "accepted" });
           editor.current?.mark(problem && markOf(problem));
         },
         () => {},
@@ -227,6 +228,8 @@ function Words({ verdict, path }: { verdict: Verdict; path: string }): JSX.Eleme
       return "Checking …";
     case "accepted":
       return "The server would take it";
+    case "paused":
+      return "It is valid, and refused while the stream is paused";
     case "unknown":
       return "Not checked";
     case "appending":
@@ -242,6 +245,15 @@ function Words({ verdict, path }: { verdict: Verdict; path: string }): JSX.Eleme
         </>
       );
   }
+}
+
+/** Whether a pause refuses this: all but what configures the stream, which includes resuming it. */
+function waitsForResume(text: string): boolean {
+  const events = [JSON.parse(text)].flat() as ({ type?: string; event?: { type?: string } } | null)[];
+  const types = events.map((event) => event?.type ?? event?.event?.type ?? "");
+  return types.some(
+    (type) => !/^(stream|breaker|schedule|subscription|webhook)\.|^tool\.(configured|removed)$/.test(type),
+  );
 }
 
 /** A problem of the server; what it could not look at is not wrong for that. */

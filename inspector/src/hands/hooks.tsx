@@ -116,7 +116,7 @@ function Source(props: {
       )}
       {preset?.steps && (
         <p class="dim">
-          {preset.steps.join("; ")}. More in <code>docs/webhooks/{preset.name}.md</code>
+          {preset.steps.join("; ").replaceAll("`", "")}. More in <code>docs/webhooks/{preset.name}.md</code>
         </p>
       )}
       <div class="card-acts">
@@ -174,7 +174,8 @@ function Counts({ received }: { received: readonly StoredEvent[] }): JSX.Element
   const failed = verdicts.filter((it) => it === false).length;
   const unknown = received.length - verified - failed;
   const last = received.at(-1);
-  const reason = (received.findLast((event) => verdict(event) !== true)?.payload as { reason?: unknown })?.reason;
+  const doubtful = received.findLast((event) => verdict(event) !== true);
+  const { reason } = (doubtful?.payload ?? {}) as { reason?: unknown };
   if (!last) return <p class="dim">Nothing came lately.</p>;
   return (
     <div>
@@ -213,7 +214,7 @@ function Sample({
     say(await sendSample(urlOf(stream.path, slug), preset));
   };
   return (
-    <>
+    <span class="sample">
       <button
         type="button"
         aria-label={slug === undefined ? "Send a sample" : `Send a sample to ${slug}`}
@@ -231,7 +232,7 @@ function Sample({
           </>
         )}
       </span>
-    </>
+    </span>
   );
 }
 

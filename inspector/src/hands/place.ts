@@ -23,6 +23,8 @@ const isValue = ({ name }: SyntaxNode): boolean =>
 export function placeAt(tree: Tree, text: string, at: number): Place | undefined {
   const node = tree.resolveInner(at, -1);
   const [from, to] = [node.from, node.to];
+  // Behind the closing quote it is written already.
+  if (at === to && to - from > 1 && text[to - 1] === '"') return undefined;
   if (node.name === "PropertyName") return within(node.parent?.parent, text, { kind: "name", from, to });
   if (node.name === "String" && node.parent?.name === "Property") {
     return within(node.parent.parent, text, { kind: "value", name: nameOf(node.parent, text), from, to });
@@ -80,7 +82,9 @@ export function placeOf(
   let marked: SyntaxNode | undefined;
   if (node?.name === "Array") {
     const elements = childrenOf(node).filter(isValue);
-    marked = elements[index ?? 0];
+    // Without an index it is the one that has such a field.
+    const names = field.split(".");
+    marked = index === undefined ? only(elements.filter((element) => reaches(element, names, text))) : elements[index];
     node = marked ?? null;
   }
   if (node?.name === "Object" && !valueOf(node, "type", text)) node = valueOf(node, "event", text) ?? node;
@@ -97,6 +101,15 @@ export function placeOf(
   return name && isLong
     ? { from: name.from, to: name.to }
     : { from: marked.from, to: Math.min(marked.to, marked.from + 200) };
+}
+
+const only = <T>(found: readonly T[]): T | undefined => (found.length === 1 ? found[0] : undefined);
+
+/** Whether all these names lead somewhere. */
+function reaches(object: SyntaxNode, names: readonly string[], text: string): boolean {
+  const [name, ...rest] = names;
+  const value = name === undefined ? object : valueOf(object, name, text);
+  return value !== undefined && (rest.length === 0 || reaches(value, rest, text));
 }
 
 /** The property with the next name, which is taken from the list; a name may have dots in it. */

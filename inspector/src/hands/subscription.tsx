@@ -18,7 +18,7 @@ interface Of {
 
 export function SubscriptionCard(props: Of & { now: number; isOpen: boolean; toggle: () => void }): JSX.Element {
   const { stream, report, now, isOpen } = props;
-  const { slug, status, lag, cursor, head, halted } = report;
+  const { slug, status, cursor, head, halted } = report;
   const { kind, words } = targetWords(report);
   return (
     <>
@@ -54,9 +54,7 @@ export function SubscriptionCard(props: Of & { now: number; isOpen: boolean; tog
         aria-label={`${isOpen ? "Less" : "More"} of ${slug}`}
         onClick={props.toggle}
       >
-        {isOpen ? "▾ Less" : "▸ More"}
-        {!isOpen &&
-          ` · at ${cursor.toLocaleString("en")} of ${head.toLocaleString("en")}${lag > 0 ? `, ${lag} behind` : ""}`}
+        {isOpen ? "▾ Less" : `▸ More · at ${cursor.toLocaleString("en")} of ${head.toLocaleString("en")}`}
       </button>
       {isOpen && <More stream={stream} report={report} now={now} />}
     </>
@@ -254,8 +252,12 @@ function More({ stream, report, now }: Of & { now: number }): JSX.Element {
             <p class="dim">None yet.</p>
           ) : (
             <ol class="attempts" aria-label={`Last attempts of ${report.slug}`}>
-              {details.attempts.map((attempt) => (
-                <AttemptRow key={`${attempt.at} ${attempt.first}`} attempt={attempt} />
+              {details.attempts.map((attempt, index) => (
+                <AttemptRow
+                  key={`${attempt.at} ${attempt.first}`}
+                  attempt={attempt}
+                  isAsAbove={attempt.error === details.attempts[index - 1]?.error}
+                />
               ))}
             </ol>
           )}
@@ -273,7 +275,8 @@ const Fact = ({ name, children }: { name: string; children: ComponentChildren })
   </>
 );
 
-function AttemptRow({ attempt }: { attempt: Attempt }): JSX.Element {
+/** One attempt. What went wrong is said once while it stays the same. */
+function AttemptRow({ attempt, isAsAbove }: { attempt: Attempt; isAsAbove: boolean }): JSX.Element {
   const { at, status, ms, error } = attempt;
   return (
     <li data-failed={error !== null}>
@@ -283,7 +286,7 @@ function AttemptRow({ attempt }: { attempt: Attempt }): JSX.Element {
       <span>{range(attempt)}</span>
       <span>{status ?? (error === null ? "ok" : "no answer")}</span>
       <span>{span(ms)}</span>
-      {error !== null && <span class="error">{error}</span>}
+      {error !== null && !isAsAbove && <span class="error">{error}</span>}
     </li>
   );
 }
