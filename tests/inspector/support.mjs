@@ -2,13 +2,15 @@
 // a page of ours must not do.
 /* global document, addEventListener, requestAnimationFrame -- in what runs in the page */
 import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { chromium } from "playwright-core";
-import { aRuntime as started } from "../agents/support.mjs";
+import { start } from "../../scripts/runtime.mjs";
+import { Stream } from "../agents/support.mjs";
 
 export { Stream, agentConfigured, scoped } from "../agents/support.mjs";
 
@@ -25,24 +27,39 @@ export const phone = { width: 390, height: 844, hasTouch: true };
  * @param {{after(end: () => unknown): void}} t
  * @param {{vars?: Record<string, string>, token?: string}} [options]
  */
-export async function aRuntime(t, options = {}) {
-  const settings = { ...options, persistTo: mkdtempSync(path.join(tmpdir(), "tailrace-inspector-")) };
-  let current;
-  // Before anything of it ends: a page would take that for trouble.
-  t.after(() => Promise.all([...pages].filter(({ url }) => url.startsWith(current.url)).map(({ close }) => close())));
-  current = await started(settings);
+export async function aRuntime(t, { vars = {}, token } = {}) {
+  const persistTo = mkdtempSync(path.join(tmpdir(), "tailrace-inspector-"));
+  const settings = {
+    ...(process.env.TAILRACE_BUILD ? { build: process.env.TAILRACE_BUILD } : {}),
+    logs: process.env.TAILRACE_LOGS ?? "ignore",
+    vars: {
+      TAILRACE_LOOPBACK_TARGETS: "1",
+      ...(token ? { TAILRACE_TOKEN: token } : { TAILRACE_OPEN: "1" }),
+      ...vars,
+    },
+    persistTo,
+  };
+  let current = await start(settings);
+  const { url } = current;
   t.after(async () => {
+    // First the pages: they would take its end for trouble.
+    await Promise.all([...pages].filter((page) => page.url.startsWith(url)).map(({ close }) => close()));
     await current.kill();
-    rmSync(settings.persistTo, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
+    rmSync(persistTo, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
   });
+  const headers = token ? { authorization: `Bearer ${token}` } : {};
   return {
-    ...current,
+    url,
+    token,
+    /** A stream, by default one of its own. */
+    stream: (path = `/t-${randomUUID()}`) => new Stream(url, path, headers),
     kill: () => current.kill(),
     /** Its port is free as soon as the last connection is gone. */
     async restart() {
-      const port = Number(new URL(current.url).port);
-      current = await until("the runtime starts again", () => started({ ...settings, port }).catch(() => undefined));
+      const port = Number(new URL(url).port);
+      current = await until("the runtime starts again", () => start({ ...settings, port }).catch(() => undefined));
     },
+    evict: (path) => current.evict(path),
   };
 }
 
