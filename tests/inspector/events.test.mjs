@@ -106,8 +106,8 @@ test("the JSON is exactly what is stored, whatever its numbers, and is copied so
     "0.1000000000000000055",
   );
   await says(card(page), "9007199254740993", "0.1000000000000000055");
-  assert.equal(await copied(page, "Copy as JSON"), await lineOf(stream, 3));
-  assert.equal(await copied(page, "Copy a link to this event"), `${runtime.url}/streams${stream.path}?offset=3`);
+  assert.equal(await copied(page, "Copy JSON"), await lineOf(stream, 3));
+  assert.equal(await copied(page, "Copy link"), `${runtime.url}/streams${stream.path}?offset=3`);
 });
 
 test("the command that is copied appends the same again, and runs nothing else", async (t) => {
@@ -179,7 +179,7 @@ test("an event of a megabyte shows its beginning; all of it when one wants it", 
   await soon(async () => assert.ok((await length()) > 1_000_000));
   assert.match(await json(page).evaluate((it) => it.textContent), /"last": "the end"/);
   assert.ok((await page.locator(".event *").count()) < 10_000);
-  assert.equal(await copied(page, "Copy as JSON"), await lineOf(stream, 3));
+  assert.equal(await copied(page, "Copy JSON"), await lineOf(stream, 3));
   await page.locator(".event .raw").getByRole("button", { name: "Show less" }).click();
   await soon(async () => assert.ok((await length()) < 20_000));
 });

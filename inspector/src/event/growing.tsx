@@ -6,8 +6,8 @@ import type { Speech } from "./speech.ts";
 /** So much of a growing answer is drawn: it is drawn again with every frame. */
 const DRAWN = 6_000;
 
-/** What is said so far; the newest of it is seen. */
-export function Growing({ speech, most = DRAWN }: { speech: Speech | undefined; most?: number }): JSX.Element {
+/** What is said so far, or why nothing is. */
+export function Growing({ speech }: { speech: Speech | undefined }): JSX.Element {
   if (speech?.retryAt !== undefined) {
     return (
       <p class="dim">
@@ -16,15 +16,23 @@ export function Growing({ speech, most = DRAWN }: { speech: Speech | undefined; 
     );
   }
   if (!speech?.text) return <p class="dim">Nothing is said yet.</p>;
-  const isCut = speech.start > 0 || speech.text.length > most;
+  const isCut = speech.start > 0 || speech.text.length > DRAWN;
   return (
     <>
       {isCut && <p class="dim">{speech.length.toLocaleString("en")} characters so far, the last of them:</p>}
-      <div class="text growing" dir="auto">
-        {isCut && "… "}
-        {lastOf(speech.text, most)}
-      </div>
+      <Newest speech={speech} most={DRAWN} />
     </>
+  );
+}
+
+/** The last words, at most so many characters of them. */
+export function Newest({ speech, most }: { speech: Speech; most: number }): JSX.Element {
+  const isCut = speech.start > 0 || speech.text.length > most;
+  return (
+    <div class="text growing" dir="auto">
+      {isCut && "… "}
+      {lastOf(speech.text, most)}
+    </div>
   );
 }
 

@@ -63,17 +63,15 @@ function Steps({ at, head }: { at: number; head: number }): JSX.Element {
   };
   return (
     <div class="event-steps">
-      <button
-        type="button"
-        class="quiet"
-        aria-label="Previous event"
-        disabled={at <= 1}
-        onClick={() => to(Math.min(at - 1, Math.max(head, 1)))}
-      >
-        ↑ {at > 1 ? (at - 1).toLocaleString("en") : ""}
+      <button type="button" class="quiet" disabled={at <= 1} onClick={() => to(Math.min(at - 1, Math.max(head, 1)))}>
+        <span aria-hidden="true">↑ </span>
+        <span class="unseen">Previous event </span>
+        {at > 1 && (at - 1).toLocaleString("en")}
       </button>
-      <button type="button" class="quiet" aria-label="Next event" disabled={at >= head} onClick={() => to(at + 1)}>
-        ↓ {at < head ? (at + 1).toLocaleString("en") : ""}
+      <button type="button" class="quiet" disabled={at >= head} onClick={() => to(at + 1)}>
+        <span aria-hidden="true">↓ </span>
+        <span class="unseen">Next event </span>
+        {at < head && (at + 1).toLocaleString("en")}
       </button>
     </div>
   );

@@ -27,15 +27,9 @@ export function Raw({
     <section class="raw" aria-label="Raw JSON">
       <div class="raw-head">
         <h3>JSON</h3>
-        <Copy text={line} label="Copy as JSON">
-          Copy JSON
-        </Copy>
-        <Copy text={() => curlOf(line, place)} label="Copy as curl">
-          Copy as curl
-        </Copy>
-        <Copy text={location.origin + pageOf(path, offset)} label="Copy a link to this event">
-          Copy link
-        </Copy>
+        <Copy text={line}>Copy JSON</Copy>
+        <Copy text={() => curlOf(line, place)}>Copy as curl</Copy>
+        <Copy text={location.origin + pageOf(path, offset)}>Copy link</Copy>
         {type === "webhook.received" && <RawBytes path={path} offset={offset} />}
       </div>
       <Json key={offset} text={line} most={SHOWN} label="the event as JSON" />

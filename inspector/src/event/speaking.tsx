@@ -5,7 +5,7 @@ import { heed, page } from "../api/connection.ts";
 import { go } from "../route.ts";
 import { heardIn } from "./heard.ts";
 import { fieldsOf } from "./payload.ts";
-import { Growing } from "./growing.tsx";
+import { Newest } from "./growing.tsx";
 import type { OpenStream } from "../log/open.ts";
 import type { Speech } from "./speech.ts";
 
@@ -20,23 +20,16 @@ export function Speaking({ stream }: { stream: OpenStream }): JSX.Element | null
   return (
     <section class="speaking" aria-label="Being said now">
       {speeches.slice(0, MOST).map((speech) => (
-        <button
-          key={speech.requestId}
-          type="button"
-          class="strip"
-          aria-label={`Open the turn of ${speech.agent}`}
-          title="Open the turn"
-          onClick={() => void openTurn(stream, speech)}
-        >
-          <span class="strip-head">
+        <div key={speech.requestId} class="strip">
+          <button type="button" class="strip-head" title="Open the turn" onClick={() => void openTurn(stream, speech)}>
             <strong>{speech.agent}</strong> <span class="dim">{doing(speech)}</span>
-          </span>
+          </button>
           {speech.text && (
-            <span class="strip-said">
-              <Growing speech={speech} most={SHOWN} />
-            </span>
+            <div class="strip-said">
+              <Newest speech={speech} most={SHOWN} />
+            </div>
           )}
-        </button>
+        </div>
       ))}
       {speeches.length > MOST && <p class="dim">and {speeches.length - MOST} more</p>}
     </section>

@@ -23,7 +23,7 @@ export function Failure({ stream, payload }: CardProps): JSX.Element {
       </dl>
       {append !== undefined && (
         <section aria-label="What was refused">
-          <h4>What was refused {textOf(refused["type"]) && <code>{textOf(refused["type"])}</code>}</h4>
+          <h3>What was refused {textOf(refused["type"]) && <code>{textOf(refused["type"])}</code>}</h3>
           <Value value={append} label="append" />
         </section>
       )}

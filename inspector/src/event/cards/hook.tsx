@@ -26,20 +26,20 @@ export function Hook({ event, payload }: CardProps): JSX.Element {
         </Field>
       </dl>
       <section aria-label="Body">
-        <h4>
+        <h3>
           Body{" "}
           <span class="dim">
             {[nameOf(contentType), numberOf(size) === undefined ? "" : bytes(numberOf(size) ?? 0)]
               .filter(Boolean)
               .join(", ")}
           </span>
-        </h4>
+        </h3>
         <Body payload={payload} />
       </section>
       {form !== undefined && <Table title="Form" of={form} />}
       {unpacked !== undefined && (
         <section aria-label="Unpacked">
-          <h4>Unpacked</h4>
+          <h3>Unpacked</h3>
           <Value value={unpacked} label="unpacked" />
         </section>
       )}
@@ -84,7 +84,7 @@ function Table({ title, of }: { title: string; of: unknown }): JSX.Element | nul
   if (rows.length === 0) return null;
   return (
     <section aria-label={title}>
-      <h4>{title}</h4>
+      <h3>{title}</h3>
       <table>
         <thead class="unseen">
           <tr>

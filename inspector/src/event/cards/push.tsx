@@ -110,7 +110,7 @@ function Attempts({ stream, slug }: { stream: CardProps["stream"]; slug: string 
   const attempts = listOf(report.attempts) as readonly Attempt[];
   return (
     <section aria-label="Attempts">
-      <h4>Now</h4>
+      <h3>Now</h3>
       <p>
         <Badge is={standing(report.status)}>{report.status}</Badge>{" "}
         <span class="dim">

@@ -51,7 +51,7 @@ export function ToolCall({ stream, event, payload }: CardProps): JSX.Element {
       </p>
       <div class="call">
         <section aria-label="Arguments">
-          <h4>Arguments</h4>
+          <h3>Arguments</h3>
           {asked ? (
             <Value value={call["arguments"] ?? null} label="arguments" />
           ) : (
@@ -59,7 +59,7 @@ export function ToolCall({ stream, event, payload }: CardProps): JSX.Element {
           )}
         </section>
         <section aria-label="Result">
-          <h4>{end && end.type !== "tool.completed" ? "Why not" : "Result"}</h4>
+          <h3>{end && end.type !== "tool.completed" ? "Why not" : "Result"}</h3>
           <Result end={end} isRead={behind.isRead} />
         </section>
       </div>
