@@ -72,7 +72,8 @@ export function Branches({
   useEffect(() => {
     for (const id of tree.getState().expandedItems) {
       const { after, isLoading, trouble } = known.level(id);
-      const isThere = tree.getItemInstance(id).getItemMeta().index >= 0;
+      const isKnown = id === known.root || known.hasBelow(id) === true || known.stream(id) !== undefined;
+      const isThere = isKnown && tree.getItemInstance(id).getItemMeta().index >= 0;
       if (isThere && after === undefined && !isLoading && !trouble && !isShut.value)
         void known.load(id).catch(() => {});
     }
@@ -150,7 +151,7 @@ function wordsOfLine(known: Known, id: string): { words: string; acts: boolean }
   return { words: "No stream yet", acts: false };
 }
 
-/** Unfolds what lies above the stream that is open, and brings it into sight, once. */
+/** Unfolds the stream that is open and what lies above it, and brings it into sight, once. */
 function useShown(of: {
   known: Known;
   at: string | null | undefined;
@@ -163,7 +164,7 @@ function useShown(of: {
   useLayoutEffect(() => {
     if (typeof at !== "string") return;
     const above: string[] = [];
-    for (let it = parentOf(at); it !== undefined; it = parentOf(it)) above.unshift(it);
+    for (let it: string | undefined = at; it !== undefined; it = parentOf(it)) above.unshift(it);
     unfold(above.filter((it) => it.length >= known.root.length));
     sought.current = at;
   }, [known, at]);

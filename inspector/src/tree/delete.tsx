@@ -93,7 +93,7 @@ function Form({ path, close }: { path: string; close: () => void }): JSX.Element
           </label>
           {!withBelow && (
             <p class="dim">
-              Those below stay, and answer at their paths, but no list of streams leads to them any more.
+              Those below stay and answer at their paths, but no list names them until {path} has events again.
             </p>
           )}
         </>
