@@ -33,7 +33,8 @@ export async function buildInspector(folder) {
   const files = Object.fromEntries(
     globSync("**/*.*", { cwd: dist }).map((name) => {
       const type = types[path.extname(name)];
-      if (!type) throw new StepError("a file of the inspector has no known type", name, "add it in scripts/inspector.mjs");
+      if (!type)
+        throw new StepError("a file of the inspector has no known type", name, "add it in scripts/inspector.mjs");
       return [`/${name}`, [`${type}; charset=utf-8`, readFileSync(path.join(dist, name), "utf8")]];
     }),
   );

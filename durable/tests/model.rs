@@ -141,7 +141,15 @@ fn query() -> impl Strategy<Value = Query> {
         proptest::option::weighted(0.3, 0_u64..12),
         proptest::option::weighted(
             0.5,
-            prop_oneof![Just("a.*"), Just("b,c"), Just("stream.*"), Just("*"), Just("none")],
+            prop_oneof![
+                Just("a.*"),
+                Just("b,c"),
+                Just("stream.*"),
+                Just("*"),
+                Just("none"),
+                Just("st*,a.b"),
+                Just("a,b,c,d,e.*"),
+            ],
         ),
         proptest::option::weighted(0.2, -30_i64..200),
         proptest::option::weighted(0.2, -30_i64..200),
@@ -156,6 +164,7 @@ fn query() -> impl Strategy<Value = Query> {
             since: since.map(|it| START + it),
             until: until.map(|it| START + it),
             cause,
+            cause_path: None,
             max_bytes: None,
         })
 }

@@ -140,8 +140,8 @@ export async function page(
     const bare = line.endsWith(",") ? line.slice(0, -1) : line;
     entries.push({ event: JSON.parse(bare) as StoredEvent, size: bare.length });
   }
-  // The last line closes the page; no event's line begins so.
-  const ends = /^\],"afterOffset":(\d+),"head":(\d+)/.exec(lines.findLast((line) => line !== "") ?? "");
+  // The last line closes the page; no event's line begins so. Without events it is the only one.
+  const ends = /^(?:\{"events":\[)?\],"afterOffset":(\d+),"head":(\d+)/.exec(lines.findLast((line) => line !== "") ?? "");
   return { entries, afterOffset: Number(ends?.[1] ?? 0), head: Number(ends?.[2] ?? 0) };
 }
 

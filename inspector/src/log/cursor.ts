@@ -1,4 +1,4 @@
-/** The row that the keys move: known by the first offset that it shows. */
+/** The row that the keys move: known by its key (see `rows.ts`). */
 import { signal } from "@preact/signals";
 
 export const cursor = signal<number | undefined>(undefined);

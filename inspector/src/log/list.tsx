@@ -12,7 +12,7 @@ import { hands } from "./keys.tsx";
 import type { OpenStream } from "./open.ts";
 import { Rail } from "./rail.tsx";
 import { EventRow, RunRow } from "./row.tsx";
-import { rowsOf, type Row } from "./rows.ts";
+import { idOf, isAt, keyOf, rowsOf, turnedOver, type Row } from "./rows.ts";
 import { go, offset as chosen, panel, route } from "../route.ts";
 import { isNarrow } from "../ui/narrow.ts";
 import { useVirtualizer } from "../ui/virtual.ts";
@@ -42,16 +42,30 @@ export function List({ stream }: { stream: OpenStream }): JSX.Element {
   const items = virtual.getVirtualItems();
   const first = rows[(Math.floor(virtual.scrollOffset ?? 0) / height) | 0];
 
+  const at = items.map(({ index }) => rows[index]).find((row) => row && isAt(row, cursor.value));
+
   useAnchor({ stream, rows, height, newestFirst, box, virtual });
 
   // What lies near is asked for before it is reached.
   const [begin, end] = [items[0]?.index ?? 0, items.at(-1)?.index ?? 0];
+  const nearTop = begin < NEAR;
+  const nearBottom = end >= rows.length - NEAR;
+  // Where folded rows bring both ends into sight, what is held would be let go of at one to grow at the other, for ever.
+  const isStuck = span.isFull && nearTop && nearBottom;
   useEffect(() => {
-    const nearTop = begin < NEAR;
-    const nearBottom = end >= rows.length - NEAR;
+    if (isStuck) return;
     if (newestFirst ? nearBottom : nearTop) void stream.reach("older");
     if (newestFirst ? nearTop : nearBottom) void stream.reach("newer");
-  }, [stream, begin, end, rows, newestFirst]);
+  }, [stream, nearTop, nearBottom, isStuck, rows, newestFirst]);
+  const reachBeyond = (by: number): void => {
+    if (isStuck) void stream.reach(by < 0 === newestFirst ? "newer" : "older");
+  };
+
+  const toggleRun = (run: { readonly offset: number; readonly last: number }): void => {
+    // What is looked at closely stays in sight.
+    stream.follows.value = false;
+    openRuns.value = turnedOver(openRuns.value, run);
+  };
 
   const edge = newestFirst ? 0 : Math.max(0, rows.length * height);
   const scrolled = (): void => {
@@ -63,14 +77,22 @@ export function List({ stream }: { stream: OpenStream }): JSX.Element {
 
   // Who comes to an event by a link, or by going back, sees its row.
   const wanted = chosen.value;
+  const sought = useRef<number>(undefined);
   useEffect(() => {
-    if (wanted === undefined) return;
-    cursor.value = wanted;
-    const folded = rows.find((row) => row.kind === "run" && !row.isOpen && row.offset <= wanted && wanted <= row.last);
-    if (folded) toggleRun(folded.offset);
-    const index = rows.findIndex(({ offset }) => offset === wanted);
-    if (index >= 0) virtual.scrollToIndex(index);
-  }, [stream, wanted, span, grouped]);
+    sought.current = wanted;
+    if (wanted !== undefined) cursor.value = wanted;
+  }, [stream, wanted]);
+  useEffect(() => {
+    if (sought.current === undefined) return;
+    const at = sought.current;
+    const index = rows.findIndex((row) => isAt(row, at));
+    const row = rows[index];
+    if (row?.kind === "run") openRuns.value = turnedOver(openRuns.value, row);
+    else if (row) {
+      sought.current = undefined;
+      virtual.scrollToIndex(index);
+    }
+  }, [stream, wanted, rows]);
 
   // Offsets mean nothing in another stream.
   useEffect(() => {
@@ -80,13 +102,15 @@ export function List({ stream }: { stream: OpenStream }): JSX.Element {
 
   useEffect(() => {
     hands.list = {
-      move: (by) => moved(rows, by, virtual),
+      move: (by) => {
+        if (!moved(rows, by, virtual)) reachBeyond(by);
+      },
       // Offsets grow downwards or upwards; "first" is always the oldest.
       first: () => void stream.show(1).then(() => (cursor.value = 1)),
       last: () => void stream.show(),
-      enter: () => entered(rows),
+      enter: () => entered(rows, toggleRun),
     };
-  }, [stream, rows, virtual]);
+  }, [stream, rows, virtual, isStuck, newestFirst]);
 
   return (
     <div class="log">
@@ -96,12 +120,13 @@ export function List({ stream }: { stream: OpenStream }): JSX.Element {
         class="events"
         role="listbox"
         aria-label={`Events of ${stream.path}`}
-        aria-activedescendant={
-          items.some(({ index }) => rows[index]?.offset === cursor.value) ? `event-${cursor.value}` : undefined
-        }
+        aria-activedescendant={at && idOf(at)}
         tabIndex={0}
         // Only what a person scrolls counts, not what the page does itself.
-        onWheel={scrolled}
+        onWheel={({ deltaY }) => {
+          scrolled();
+          reachBeyond(deltaY);
+        }}
         onTouchMove={scrolled}
         onScroll={scrolled}
       >
@@ -113,11 +138,11 @@ export function List({ stream }: { stream: OpenStream }): JSX.Element {
           {items.map(({ index, start }) => {
             const row = rows[index];
             if (!row) return null;
-            const place = { row, top: start, isCursor: cursor.value === row.offset, head: stream.head.value };
+            const place = { row, top: start, isCursor: row === at, head: stream.head.value };
             return row.kind === "event" ? (
               <EventRow key={row.offset} {...place} row={row} isChosen={chosen.value === row.offset} />
             ) : (
-              <RunRow key={`run-${row.offset}`} {...place} row={row} toggle={toggleRun} />
+              <RunRow key={keyOf(row)} {...place} row={row} toggle={toggleRun} />
             );
           })}
         </div>
@@ -151,28 +176,24 @@ function Nothing({ stream }: { stream: OpenStream }): JSX.Element {
   );
 }
 
-function toggleRun(offset: number): void {
-  const next = new Set(openRuns.value);
-  if (!next.delete(offset)) next.add(offset);
-  openRuns.value = next;
-}
-
-function moved(rows: readonly Row[], by: number, virtual: Virtualizer<HTMLDivElement, Element>): void {
-  const at = rows.findIndex(({ offset }) => offset === cursor.value);
+/** Moves the cursor; false when there is no row to go to. */
+function moved(rows: readonly Row[], by: number, virtual: Virtualizer<HTMLDivElement, Element>): boolean {
+  const at = rows.findIndex((it) => isAt(it, cursor.value));
   const seen = virtual.getVirtualItems();
   const start = seen[Math.floor(seen.length / 2)]?.index ?? 0;
   const index = at < 0 ? start : Math.min(rows.length - 1, Math.max(0, at + by));
   const row = rows[index];
-  if (!row) return;
-  cursor.value = row.offset;
+  if (!row || index === at) return false;
+  cursor.value = keyOf(row);
   virtual.scrollToIndex(index);
   const shown = panel.value ?? (route.value.offset === undefined ? undefined : "event");
   if (row.kind === "event" && (shown === "event" || shown === "why")) go({ offset: row.offset }, { replace: true });
+  return true;
 }
 
-function entered(rows: readonly Row[]): void {
-  const row = rows.find(({ offset }) => offset === cursor.value);
-  if (row?.kind === "run") toggleRun(row.offset);
+function entered(rows: readonly Row[], toggleRun: (run: Extract<Row, { kind: "run" }>) => void): void {
+  const row = rows.find((it) => isAt(it, cursor.value));
+  if (row?.kind === "run") toggleRun(row);
   else if (row) go({ offset: row.offset, panel: panel.value === "why" ? "why" : "event" });
 }
 
@@ -204,7 +225,7 @@ function useAnchor(of: {
     } else if (last.rows !== rows) {
       const top = at.scrollTop / last.height;
       const anchor = last.rows[Math.floor(top)];
-      const index = anchor ? rows.findIndex((row) => row.offset === anchor.offset && row.kind === anchor.kind) : -1;
+      const index = anchor ? rows.findIndex((row) => isAt(row, keyOf(anchor))) : -1;
       if (index >= 0) at.scrollTop = (index + (top % 1)) * height;
     }
   }, [stream, stream.span.value, rows, height, newestFirst, stream.follows.value, virtual.scrollRect?.height]);

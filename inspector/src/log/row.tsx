@@ -3,7 +3,7 @@ import type { JSX } from "preact";
 import type { StoredEvent } from "tailrace";
 import { isFailure } from "./filter.ts";
 import { cursor } from "./cursor.ts";
-import type { Row } from "./rows.ts";
+import { idOf, keyOf, type Row } from "./rows.ts";
 import { go, panel } from "../route.ts";
 import { span as spanOf, Time } from "../ui/time.tsx";
 import { summary } from "../event/summary.ts";
@@ -26,7 +26,7 @@ export function EventRow(props: Place & { row: Of<"event">; isChosen: boolean })
   };
   return (
     <div
-      id={`event-${row.offset}`}
+      id={idOf(row)}
       class="row"
       role="option"
       aria-selected={isChosen || isCursor}
@@ -48,11 +48,11 @@ export function EventRow(props: Place & { row: Of<"event">; isChosen: boolean })
   );
 }
 
-export function RunRow(props: Place & { row: Of<"run">; toggle: (offset: number) => void }): JSX.Element {
+export function RunRow(props: Place & { row: Of<"run">; toggle: (run: Of<"run">) => void }): JSX.Element {
   const { row, top, isCursor, head, toggle } = props;
   return (
     <div
-      id={`event-${row.offset}`}
+      id={idOf(row)}
       class="row run"
       role="option"
       aria-selected={isCursor}
@@ -62,8 +62,8 @@ export function RunRow(props: Place & { row: Of<"run">; toggle: (offset: number)
       data-cursor={isCursor}
       style={{ transform: `translateY(${top}px)` }}
       onClick={() => {
-        cursor.value = row.offset;
-        toggle(row.offset);
+        cursor.value = keyOf(row);
+        toggle(row);
       }}
     >
       <span class="offset">{row.offset}</span>

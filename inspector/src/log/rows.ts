@@ -5,7 +5,7 @@ export type Row =
   | { readonly kind: "event"; readonly offset: number; readonly entry: Entry; readonly gapMs: number | undefined }
   | {
       readonly kind: "run";
-      /** The first event of the run; a run is known by it. */
+      /** The first event of the run, as far as it is held. */
       readonly offset: number;
       readonly last: number;
       readonly type: string;
@@ -22,8 +22,30 @@ const LONGEST_RUN = 500;
 export interface Shown {
   readonly grouped: boolean;
   readonly newestFirst: boolean;
-  /** The runs that are unfolded, by their first offsets. */
+  /** The runs that are unfolded, by the offset of any of their events: their first ones may not be held yet. */
   readonly open: ReadonlySet<number>;
+}
+
+/** What a row is known by: an event's offset; of a run the offset of its first event, negative. */
+export const keyOf = (row: Row): number => (row.kind === "event" ? row.offset : -row.offset);
+
+/** Its id in the document. */
+export const idOf = (row: Row): string => `${row.kind}-${row.offset}`;
+
+/** Whether a row is the one with this key, or stands for it: a run for the events in it, and for itself when it has grown. */
+export function isAt(row: Row, key: number | undefined): boolean {
+  if (key === undefined || row.kind === "event") return row.offset === key;
+  const isInside = row.offset <= Math.abs(key) && Math.abs(key) <= row.last;
+  return isInside && (key < 0 || !row.isOpen);
+}
+
+/** The runs that are unfolded when this one is turned over. */
+export function turnedOver(
+  open: ReadonlySet<number>,
+  run: { readonly offset: number; readonly last: number },
+): Set<number> {
+  const others = [...open].filter((offset) => offset < run.offset || offset > run.last);
+  return new Set(others.length === open.size ? [...others, run.offset] : others);
 }
 
 export function rowsOf(entries: readonly Entry[], { grouped, newestFirst, open }: Shown): Row[] {
@@ -47,8 +69,9 @@ export function rowsOf(entries: readonly Entry[], { grouped, newestFirst, open }
     const last = entries[end - 1] ?? first;
     if (count >= SHORTEST_RUN) {
       const { offset, type } = first.event;
-      const isOpen = open.has(offset);
-      rows.push({ kind: "run", offset, last: last.event.offset, type, count, isOpen, entry: last });
+      const until = last.event.offset;
+      const isOpen = [...open].some((point) => offset <= point && point <= until);
+      rows.push({ kind: "run", offset, last: until, type, count, isOpen, entry: last });
       if (!isOpen) {
         before = Date.parse(last.event.createdAt);
         at = end;

@@ -44,6 +44,11 @@ export class Span {
     this.#stop.abort();
   }
 
+  /** Whether growing at one end lets go at the other. */
+  get isFull(): boolean {
+    return this.entries.length >= MOST;
+  }
+
   get isAtBegin(): boolean {
     return this.low === 0;
   }
