@@ -75,6 +75,8 @@ export function Node(props: Place & { choose: () => void }): JSX.Element {
       data-open={isOpen}
       data-unborn={isUnborn || isLeaving}
       title={path}
+      // The keys go on from where the focus was put, by whatever.
+      onFocusIn={() => isFocused || item.setFocused()}
       style={{ transform: `translateY(${top}px)`, paddingLeft: `${4 + Math.min(level, DEEPEST) * STEP}px` }}
     >
       <span
@@ -125,7 +127,7 @@ export function Node(props: Place & { choose: () => void }): JSX.Element {
 
 /** A line that is no stream: that more can be loaded, or why there is nothing. */
 export function Line(props: Place & { words: string; act?: () => void }): JSX.Element {
-  const { item, top, words, act } = props;
+  const { item, top, isFocused, words, act } = props;
   const { onClick: _, ref, ...aria } = item.getProps() as { onClick: unknown; ref: (at: Element | null) => void };
   const { level } = item.getItemMeta();
   return (
@@ -136,6 +138,7 @@ export function Line(props: Place & { words: string; act?: () => void }): JSX.El
       aria-label={words}
       data-acts={act !== undefined}
       title={words}
+      onFocusIn={() => isFocused || item.setFocused()}
       style={{ transform: `translateY(${top}px)`, paddingLeft: `${22 + Math.min(level, DEEPEST) * STEP}px` }}
       onClick={() => {
         item.setFocused();
