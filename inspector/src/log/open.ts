@@ -88,7 +88,7 @@ export class OpenStream {
       this.head.value = Math.max(this.head.value, span.head);
       span.head = this.head.value;
       this.span.value = span;
-      this.follows.value = around === undefined;
+      this.follows.value = around === undefined || around > span.head;
       this.changes.value += 1;
     });
   }
@@ -196,6 +196,7 @@ export class OpenStream {
       const span = this.span.value;
       span.hear(heard, { follows: this.follows.value });
       this.head.value = Math.max(this.head.value, last.event.offset);
+      if (this.status.value === "waiting") this.status.value = "live";
       this.changes.value += 1;
     });
   }

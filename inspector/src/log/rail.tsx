@@ -4,7 +4,8 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import type { OpenStream } from "./open.ts";
 import { view } from "./view.ts";
 
-const DRAWING_MS = 60;
+/** What is passed by is not fetched; where one rests is. */
+const DRAWING_MS = 150;
 
 export function Rail({ stream, at }: { stream: OpenStream; at: number | undefined }): JSX.Element | null {
   const [drawn, draw] = useState<number | undefined>(undefined);

@@ -76,7 +76,7 @@ export class Span {
     const page = await this.#page({ afterOffset: offset - 1, limit: PAGE });
     this.head = page.head;
     this.low = Math.min(offset - 1, page.head);
-    this.high = Math.max(this.low, page.afterOffset);
+    this.high = Math.min(Math.max(this.low, page.afterOffset), page.head);
     this.#hold(page.entries.filter(this.#matches), "newer");
     await this.older();
   }
