@@ -180,7 +180,10 @@ test("an event of a megabyte shows its beginning; all of it when one wants it", 
   assert.match(await json(page).evaluate((it) => it.textContent), /"last": "the end"/);
   assert.ok((await page.locator(".event *").count()) < 10_000);
   assert.equal(await copied(page, "Copy JSON"), await lineOf(stream, 3));
-  await page.locator(".event .raw").getByRole("button", { name: "Show less" }).click();
+  await page
+    .locator(".event .raw")
+    .getByRole("button", { name: /Show less/ })
+    .click();
   await soon(async () => assert.ok((await length()) < 20_000));
 });
 
@@ -253,19 +256,36 @@ test("several that speak at once have a strip each, and an interrupted one is go
   bert.end();
 });
 
-test("a failed attempt says why, and counts down to the next; its turn lists it", async (t) => {
+test("a failed attempt says why, and counts down to the next", async (t) => {
   const stream = await aStream(runtime);
-  const model = provider.scripted(({ response, count }) => {
-    if (count === 1) response.writeHead(503, { "retry-after": "6" }).end("too many <b>people</b>");
-    else response.writeHead(401).end("no such key");
+  const model = provider.scripted(({ response }) => {
+    response.writeHead(503, { "retry-after": "100" }).end("too many <b>people</b>");
   });
   await stream.agent("guide", model.of("chat"));
   await stream.input("speak");
   const [failed] = await stream.until("agent.turn-failed");
   const page = await open(t, stream, failed.offset);
   await says(card(page), "attempt 1 failed", "too many <b>people</b>", "HTTP status", "503", "tries again");
-  assert.match(await card(page).innerText(), /in \d s/);
-  const [, final] = await stream.until("agent.turn-failed", 2);
+  const left = async () => Number(/in (\d+) s/.exec(await card(page).innerText())?.[1]);
+  const before = await left();
+  assert.ok(before <= 100);
+  await soon(async () => assert.ok((await left()) < before));
+  await says(strips(page), "attempt 1 failed");
+  const [started] = await stream.until("agent.turn-started");
+  await page.goto(pageOf(stream, { offset: started.offset }));
+  await says(card(page), "The next one begins in", "attempt 1 failed", "too many <b>people</b>");
+});
+
+test("the last failed attempt ends its turn, which lists the others", async (t) => {
+  const stream = await aStream(runtime);
+  const model = provider.scripted(({ response, count }) => {
+    if (count === 1) response.writeHead(503).end("too many people");
+    else response.writeHead(401).end("no such key");
+  });
+  await stream.agent("guide", model.of("chat"));
+  await stream.input("speak");
+  const [first, final] = await stream.until("agent.turn-failed", 2);
+  const page = await open(t, stream, first.offset);
   await says(card(page), "then", `agent.turn-failed (${final.offset})`);
   await card(page)
     .getByRole("link", { name: /agent.turn-failed/ })
@@ -274,6 +294,7 @@ test("a failed attempt says why, and counts down to the next; its turn lists it"
   const [started] = await stream.until("agent.turn-started");
   await page.goto(pageOf(stream, { offset: started.offset }));
   await says(card(page), "failed", "no such key", "attempt 1 failed");
+  assert.equal(await strips(page).count(), 0);
 });
 
 test("a call of a tool has its result beside it, from whichever of its events one comes", async (t) => {

@@ -22,7 +22,7 @@ export function Look({ stream }: { stream: OpenStream }): JSX.Element | null {
       <Steps at={at} head={stream.head.value} />
       {event && (
         <>
-          <Head stream={stream} event={event} />
+          <Head key={event.offset} stream={stream} event={event} />
           <Guard key={`${stream.path} ${event.offset}`} otherwise={() => <Plain {...partsOf(stream, event)} />}>
             <CardOf stream={stream} event={event} />
           </Guard>

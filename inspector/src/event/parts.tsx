@@ -1,6 +1,6 @@
 /** What cards are made of. Whatever an event says is text here, and never markup. */
 import type { ComponentChildren, JSX } from "preact";
-import { useState } from "preact/hooks";
+import { useMemo, useState } from "preact/hooks";
 import { pageOf, streamPath } from "../api/path.ts";
 import { beginning, chunks, type Piece } from "./json.ts";
 import { brief, isExact, nameOf, textOf } from "./payload.ts";
@@ -24,7 +24,7 @@ export function Field({ name, children }: { name: string; children?: ComponentCh
 }
 
 /** A text, line ends kept. A long one shows its beginning, until one wants all. */
-export function Text({ text, label = "Text" }: { text: string; label?: string }): JSX.Element {
+export function Text({ text, label = "text" }: { text: string; label?: string }): JSX.Element {
   const [isOpen, open] = useState(false);
   const isLong = text.length > TEXT;
   const parts = isOpen && isLong ? split(text) : [isLong ? text.slice(0, TEXT) : text];
@@ -49,24 +49,23 @@ export function Text({ text, label = "Text" }: { text: string; label?: string })
 export function Json({
   text,
   most = JSON_IN_CARD,
-  label = "JSON",
+  label = "value",
 }: {
   text: string;
   most?: number;
   label?: string;
 }): JSX.Element {
   const [isOpen, open] = useState(false);
-  const { pieces, isWhole } = beginning(text, most);
+  const { pieces, isWhole } = useMemo(() => beginning(text, most), [text, most]);
+  const all = useMemo(() => (isOpen && !isWhole ? chunks(text, CHUNK) : undefined), [text, isOpen, isWhole]);
   return (
     <div class="json-box">
       <pre class="json" tabIndex={0} aria-label={label}>
-        {isOpen && !isWhole
-          ? chunks(text, CHUNK).map((part, index) => (
-              <span class="chunk" key={index}>
-                {part}
-              </span>
-            ))
-          : pieces.map(colour)}
+        {all?.map((part, index) => (
+          <span class="chunk" key={index}>
+            {part}
+          </span>
+        )) ?? pieces.map(colour)}
         {!isWhole && !isOpen && " …"}
       </pre>
       {!isWhole && <Fold isOpen={isOpen} toggle={() => open(!isOpen)} what={label} length={text.length} />}
@@ -87,6 +86,7 @@ function Fold(props: { isOpen: boolean; toggle: () => void; what: string; length
   return (
     <button type="button" class="quiet show-all" aria-expanded={props.isOpen} onClick={props.toggle}>
       {props.isOpen ? "▾ Show less" : `▸ Show all (${sizeOf(props.length)})`}
+      <span class="unseen"> of the {props.what}</span>
     </button>
   );
 }

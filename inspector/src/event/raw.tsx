@@ -32,7 +32,7 @@ export function Raw({
         <Copy text={location.origin + pageOf(path, offset)}>Copy link</Copy>
         {type === "webhook.received" && <RawBytes path={path} offset={offset} />}
       </div>
-      <Json key={offset} text={line} most={SHOWN} label="the event as JSON" />
+      <Json key={offset} text={line} most={SHOWN} label="event as JSON" />
     </section>
   );
 }

@@ -57,6 +57,13 @@ export function useRelated(
           side === "behind" ? { types, afterOffset: at, limit: PAGE } : { types, beforeOffset: at, last: PAGE };
         const { entries, afterOffset, head } = await page(stream.path, query, stop.signal);
         const events = entries.map(({ event }) => event);
+        // A page of large events is cut: it holds the first of them, the others are asked for.
+        for (let cut = afterOffset; side === "before" && cut < at - 1;) {
+          const rest = await page(stream.path, { types, afterOffset: cut, beforeOffset: at, limit: PAGE }, stop.signal);
+          events.push(...rest.entries.map(({ event }) => event));
+          if (rest.afterOffset <= cut) break;
+          cut = rest.afterOffset;
+        }
         if (keep(events)) show(false);
         const edge = side === "behind" ? afterOffset : (events[0]?.offset ?? 0);
         const isEnd = side === "behind" ? afterOffset >= head || afterOffset <= at : events.length < PAGE;

@@ -22,7 +22,7 @@ export function Speaking({ stream }: { stream: OpenStream }): JSX.Element | null
       {speeches.slice(0, MOST).map((speech) => (
         <div key={speech.requestId} class="strip">
           <button type="button" class="strip-head" title="Open the turn" onClick={() => void openTurn(stream, speech)}>
-            <strong>{speech.agent}</strong> <span class="dim">{doing(speech)}</span>
+            <strong>{speech.agent.slice(0, 100)}</strong> <span class="dim">{doing(speech)}</span>
           </button>
           {speech.text && (
             <div class="strip-said">
