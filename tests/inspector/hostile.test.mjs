@@ -13,8 +13,10 @@ import {
   rowOf,
   rowsOf,
   says,
+  follow,
   screenshot,
   soon,
+  until,
 } from "./support.mjs";
 
 const run = "window.__pwned=1";
@@ -390,20 +392,10 @@ function looked() {
 async function lookAt(page, offsets, panel) {
   const found = new Map();
   for (const offset of offsets) {
-    await page.evaluate(
-      async ({ href, words }) => {
-        const link = document.createElement("a");
-        link.href = href;
-        document.querySelector(".page").append(link);
-        link.click();
-        link.remove();
-        const isThere = () => document.querySelector("#panel-body")?.textContent.includes(words);
-        for (const begun = Date.now(); !isThere();) {
-          if (Date.now() - begun > 20_000) throw new Error(`"${words}" is not shown`);
-          await new Promise((done) => requestAnimationFrame(done));
-        }
-      },
-      { href: pageOf(stream, { offset, panel }), words: panel === "event" ? `${offset} of /` : String(offset) },
+    await follow(page, pageOf(stream, { offset, panel }));
+    const words = panel === "event" ? `${offset} of /` : String(offset);
+    await until(`"${words}" is shown`, () =>
+      page.evaluate((wanted) => document.querySelector("#panel-body")?.textContent.includes(wanted), words),
     );
     await unfold(page, "#panel-body");
     for (const what of await page.evaluate(findings, bidi)) if (!found.has(what)) found.set(what, offset);

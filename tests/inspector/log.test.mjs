@@ -9,6 +9,7 @@ import {
   answered,
   appendAll,
   assertContiguous,
+  follow,
   offsetsOf,
   openStream,
   pageOf,
@@ -257,12 +258,7 @@ test("an unfolded run of one stream unfolds nothing in another", async (t) => {
   const page = await openStream(t, one, { view: { grouped: true } });
   await page.locator(".row.run").click();
   await soon(async () => assert.equal((await rowsOf(page)).length, 13));
-  await page.evaluate((href) => {
-    const link = document.createElement("a");
-    Object.assign(link, { href, textContent: "elsewhere" });
-    document.querySelector(".page").append(link);
-    link.click();
-  }, pageOf(other));
+  await follow(page, pageOf(other));
   await soon(async () => assert.equal(new URL(page.url()).pathname, `/streams${other.path}`));
   await soon(async () => assert.deepEqual(await offsetsOf(page), [1, 2, 3]));
 });
@@ -370,17 +366,7 @@ test("a link to another event of the same stream, and the step back, show that e
   const stream = await aLog(5_000);
   const page = await openStream(t, stream, { query: { offset: 4_000 } });
   await rowOf(page, 4_000);
-  const click = (offset) =>
-    page.evaluate(
-      (href) => {
-        const link = document.createElement("a");
-        Object.assign(link, { href, textContent: "there" });
-        document.querySelector(".page").append(link);
-        link.click();
-        link.remove();
-      },
-      pageOf(stream, { offset }),
-    );
+  const click = (offset) => follow(page, pageOf(stream, { offset }));
   await click(100);
   assert.ok((await rowOf(page, 100)).isChosen);
   await click(2_500);

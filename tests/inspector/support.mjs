@@ -234,6 +234,15 @@ export function assertContiguous(offsets, step = 1) {
   );
 }
 
+/** Follows a link within the page, as a click on one that stands there does: without loading the page anew. */
+export const follow = (page, href) =>
+  page.evaluate((to) => {
+    const link = Object.assign(document.createElement("a"), { href: to });
+    document.querySelector(".page").append(link);
+    link.click();
+    link.remove();
+  }, href);
+
 /** Waits until everything that was asked of the page is painted. */
 export const painted = (page) =>
   page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done()))));
