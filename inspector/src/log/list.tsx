@@ -118,7 +118,8 @@ export function List({ stream }: { stream: OpenStream }): JSX.Element {
         ref={box}
         id="events"
         class="events"
-        role="listbox"
+        // An empty list has no options, as a list must.
+        role={rows.length > 0 ? "listbox" : "region"}
         aria-label={`Events of ${stream.path}`}
         aria-activedescendant={at && idOf(at)}
         tabIndex={0}

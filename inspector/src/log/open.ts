@@ -157,7 +157,9 @@ export class OpenStream {
   async #tail(): Promise<void> {
     const { signal } = this.#tailing;
     const lost = (): void => {
-      if (!signal.aborted) this.status.value = "trouble";
+      if (signal.aborted) return;
+      this.status.value = "trouble";
+      void this.#isGone(signal);
     };
     const live = client(lost)
       .stream(this.path)
@@ -165,6 +167,8 @@ export class OpenStream {
         afterOffset: this.head.value,
         signal,
         onCaughtUp: (at) => {
+          // What could not be fetched meanwhile is asked for again.
+          if (this.status.value === "trouble") this.changes.value += 1;
           this.status.value = at > 0 || this.head.value > 0 ? "live" : "waiting";
           this.trouble.value = undefined;
         },
@@ -176,6 +180,17 @@ export class OpenStream {
     } catch (error) {
       if (!signal.aborted) this.#refused(error);
     }
+  }
+
+  /** Asks whether the connection ended because the stream was deleted. */
+  async #isGone(signal: AbortSignal): Promise<void> {
+    const now = await tailrace.value
+      .stream(this.path)
+      .head({ signal })
+      .catch(() => null);
+    if (now !== undefined || signal.aborted || this.status.value !== "trouble") return;
+    this.#begunAnew();
+    this.status.value = "waiting";
   }
 
   #hear(event: StoredEvent): void {

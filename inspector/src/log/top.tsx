@@ -41,7 +41,7 @@ export function Top({ stream }: { stream: OpenStream }): JSX.Element {
         <h1 class="path">
           <Steps path={stream.path} />
         </h1>
-        <Copy text={`${location.origin}/api/streams${stream.path}`} label="Copy the URL of the stream">
+        <Copy text={`${location.origin}/api/streams${stream.path}`} label="Copy URL of the stream">
           Copy URL
         </Copy>
         <span class="spring" />

@@ -24,16 +24,18 @@ const dismiss = (id: number): void => void (notices.value = notices.value.filter
 
 export function Notices(): JSX.Element {
   return (
-    <ul class="notices" role="status" aria-live="polite">
-      {notices.value.map(({ id, words, event, isError }) => (
-        <li key={id} data-error={isError}>
-          <span>{words}</span>
-          {event && <a href={pageOf(event.path, event.offset)}>event {event.offset}</a>}
-          <button type="button" class="quiet close" aria-label="Dismiss" onClick={() => dismiss(id)}>
-            ✕
-          </button>
-        </li>
-      ))}
-    </ul>
+    <div class="notices" role="status">
+      <ul>
+        {notices.value.map(({ id, words, event, isError }) => (
+          <li key={id} data-error={isError}>
+            <span>{words}</span>
+            {event && <a href={pageOf(event.path, event.offset)}>event {event.offset}</a>}
+            <button type="button" class="quiet close" aria-label="Dismiss" onClick={() => dismiss(id)}>
+              ✕
+            </button>
+          </li>
+        ))}
+      </ul>
+    </div>
   );
 }
