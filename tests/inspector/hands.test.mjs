@@ -187,8 +187,7 @@ test("schedules stand there with their rule in words, count down, and are taken 
   await page.getByRole("button", { name: "Append" }).click();
   await became(page, stream, "schedule.configured");
   const morning = card(page, "morning");
-  await morning.getByText("at 09:00, Monday to Friday").waitFor();
-  await morning.getByText("Europe/Berlin").waitFor();
+  await morning.getByText("at 09:00, Monday to Friday, Europe/Berlin").waitFor();
   await morning.getByText(/^in \d+ (h|d|min)/).waitFor();
   await morning.getByText("The event inside").click();
   await morning.getByText("Good morning. What is due today?").waitFor();
@@ -223,7 +222,7 @@ test("a schedule is edited as the event that configured it", async (t) => {
   );
   await page.keyboard.press("ControlOrMeta+Enter");
   await became(page, stream, "schedule.configured");
-  await card(page, "tick").getByText("every 2 h").waitFor();
+  await card(page, "tick").getByText("every 2 hours").waitFor();
 });
 
 test("a push that fails shows its attempts and the next one, and halts with a reason; Resume goes on", async (t) => {
@@ -275,7 +274,7 @@ test("Skip names the event and goes on behind it; Replay delivers again, and Red
   const page = await openStream(t, stream, { query: { panel: "subscriptions" } });
   const push = card(page, "push");
 
-  await push.getByRole("button", { name: `Skip event ${bad.offset} for push` }).click();
+  await push.getByRole("button", { name: `Skip this event, ${bad.offset}, for push` }).click();
   await dialog(page)
     .getByRole("heading", { name: `Skip event ${bad.offset}` })
     .waitFor();

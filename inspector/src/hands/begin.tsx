@@ -17,13 +17,9 @@ export function Begin(props: {
       {props.children && <p>{props.children}</p>}
       <div class="panel-acts" role="group" aria-label={`New ${props.title.toLowerCase()}`}>
         {props.variants.map(([words, title]) => (
-          <button
-            key={title}
-            type="button"
-            aria-label={`New ${props.title.toLowerCase()}: ${words}`}
-            onClick={() => compose(props.stream.path, template(title))}
-          >
-            + {words}
+          <button key={title} type="button" onClick={() => compose(props.stream.path, template(title))}>
+            + <span class="unseen">New {props.title.toLowerCase()}: </span>
+            {words}
           </button>
         ))}
       </div>

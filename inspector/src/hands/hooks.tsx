@@ -41,7 +41,7 @@ export function Hooks({ stream }: { stream: OpenStream }): JSX.Element {
       <ul class="cards">
         <li class="card">
           <div class="card-head">
-            <h3>Any sender</h3>
+            <h2>Any sender</h2>
             <span class="dim">nothing is verified</span>
           </div>
           <Url stream={stream} />
@@ -61,7 +61,7 @@ export function Hooks({ stream }: { stream: OpenStream }): JSX.Element {
           </li>
         ))}
       </ul>
-      <h3 class="presets-title">Add a source</h3>
+      <h2 class="presets-title">Add a source</h2>
       <ul class="presets" aria-label="Providers">
         {presets?.map((preset) => (
           <li key={preset.name}>
@@ -101,7 +101,7 @@ function Source(props: {
   return (
     <>
       <div class="card-head">
-        <h3>{slug}</h3>
+        <h2>{slug}</h2>
         <span>{preset?.title ?? hook.preset ?? "of your own"}</span>
         <span class="dim">{verify?.scheme ?? "nothing is verified"}</span>
         {hook.reject && <span class="pill">rejects what does not verify</span>}
@@ -153,7 +153,7 @@ function Reject({ stream, hook }: { stream: OpenStream; hook: Hook }): JSX.Eleme
   return (
     <Confirm
       button={reject ? "Reject unverified" : "Store unverified"}
-      label={`${reject ? "Reject" : "Store"} what does not verify of ${hook.slug}`}
+      label={`${reject ? "Reject" : "Store"} unverified of ${hook.slug}`}
       title={reject ? "Reject what does not verify" : "Store what does not verify"}
       yes={reject ? "Reject" : "Store"}
       act={configure}
@@ -241,13 +241,9 @@ function AddPreset(props: { stream: OpenStream; preset: Preset; taken: readonly 
   const slug = free(preset.name, taken);
   const add = (): void => void act(stream.path, { type: "webhook.configured", payload: { slug, preset: preset.name } });
   return (
-    <button
-      type="button"
-      aria-label={`Add ${preset.title}`}
-      title={`webhook.configured {"slug": "${slug}", "preset": "${preset.name}"}`}
-      onClick={add}
-    >
-      + {preset.title}
+    <button type="button" title={`webhook.configured {"slug": "${slug}", "preset": "${preset.name}"}`} onClick={add}>
+      + <span class="unseen">Add </span>
+      {preset.title}
     </button>
   );
 }

@@ -4,16 +4,34 @@ import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { wordsOf } from "../api/connection.ts";
 import { pageOf } from "../api/path.ts";
+import { rhythm } from "../event/words.ts";
 import type { OpenStream } from "../log/open.ts";
 import { act } from "./act.ts";
 import { Begin } from "./begin.tsx";
 import { edit } from "./edit.ts";
 import { pausedOf } from "./pause.tsx";
-import { endWords, ruleWords, type Schedule } from "./rule.ts";
 import { Confirm } from "../ui/confirm.tsx";
 import { Fold, Json } from "../ui/fold.tsx";
 import { useNow } from "../ui/now.ts";
 import { clock, span } from "../ui/time.tsx";
+
+/** As `/api/state` has it. */
+interface Schedule {
+  readonly slug: string;
+  readonly at?: string;
+  readonly after?: number;
+  readonly every?: number;
+  readonly cron?: string;
+  readonly timezone?: string;
+  readonly maxRuns?: number;
+  readonly until?: string;
+  readonly event: { readonly type: string };
+  readonly children?: true;
+  /** The event that configured it. */
+  readonly offset: number;
+  readonly nextRun?: string;
+  readonly runs?: number;
+}
 
 const variants = [
   ["every", "schedule.configured (every)"],
@@ -60,16 +78,14 @@ function nextOf({ nextRun, at }: Schedule): number {
 }
 
 function Card({ stream, schedule, now }: { stream: OpenStream; schedule: Schedule; now: number }): JSX.Element {
-  const { slug, cron, timezone, offset, runs, event } = schedule;
+  const { slug, cron, offset, runs, event } = schedule;
   const next = nextOf(schedule);
-  const ends = endWords(schedule);
   return (
     <>
       <div class="card-head">
-        <h3>{slug}</h3>
-        <span>{ruleWords(schedule)}</span>
+        <h2>{slug}</h2>
+        <span>{rhythm({ ...schedule })}</span>
         {cron !== undefined && <code>{cron}</code>}
-        {cron !== undefined && <span class="dim">{timezone ?? "UTC"}</span>}
       </div>
       <dl class="facts">
         <dt>Next run</dt>
@@ -83,10 +99,7 @@ function Card({ stream, schedule, now }: { stream: OpenStream; schedule: Schedul
           )}
         </dd>
         <dt>Runs</dt>
-        <dd>
-          {(runs ?? 0).toLocaleString("en")}
-          {ends && `, ${ends}`}
-        </dd>
+        <dd>{(runs ?? 0).toLocaleString("en")}</dd>
         <dt>Appends</dt>
         <dd>
           <code>{event.type}</code>

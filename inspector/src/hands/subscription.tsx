@@ -23,7 +23,7 @@ export function SubscriptionCard(props: Of & { now: number; isOpen: boolean; tog
   return (
     <>
       <div class="card-head">
-        <h3>{slug}</h3>
+        <h2>{slug}</h2>
         <span class="pill" data-status={status}>
           {status}
         </span>
@@ -34,8 +34,10 @@ export function SubscriptionCard(props: Of & { now: number; isOpen: boolean; tog
       {halted && (
         <p class="halted" role="status">
           <strong>Halted:</strong> {halted.reason}
-          {halted.lastStatus !== null && ` (answered ${halted.lastStatus})`} at{" "}
-          <a href={pageOf(stream.path, halted.offset)}>event {halted.offset}</a>, which was not delivered. Nothing is
+          {halted.lastStatus !== null &&
+            !halted.reason.includes(String(halted.lastStatus)) &&
+            ` (answered ${halted.lastStatus})`}{" "}
+          at <a href={pageOf(stream.path, halted.offset)}>event {halted.offset}</a>, which was not delivered. Nothing is
           skipped.
         </p>
       )}
@@ -47,14 +49,9 @@ export function SubscriptionCard(props: Of & { now: number; isOpen: boolean; tog
         </p>
       )}
       <Acts stream={stream} report={report} />
-      <button
-        type="button"
-        class="quiet more"
-        aria-expanded={isOpen}
-        aria-label={`${isOpen ? "Less" : "More"} of ${slug}`}
-        onClick={props.toggle}
-      >
+      <button type="button" class="quiet more" aria-expanded={isOpen} onClick={props.toggle}>
         {isOpen ? "▾ Less" : `▸ More · at ${cursor.toLocaleString("en")} of ${head.toLocaleString("en")}`}
+        <span class="unseen"> of {slug}</span>
       </button>
       {isOpen && <More stream={stream} report={report} now={now} />}
     </>
@@ -138,7 +135,7 @@ function Skip({ stream, report, done }: Of & { done: Done }): JSX.Element | null
   return (
     <Confirm
       button="Skip this event"
-      label={`Skip event ${offset} for ${slug}`}
+      label={`Skip this event, ${offset}, for ${slug}`}
       title={`Skip event ${offset}`}
       yes="Skip"
       isDanger
@@ -167,7 +164,7 @@ function Replay({ report, done }: { report: Report; done: Done }): JSX.Element {
     done("subscription.resumed", { slug, from: Number(from), ...(redo ? { redo } : {}) });
   return (
     <Confirm
-      button="Replay …"
+      button="Replay"
       label={`Replay ${slug}`}
       title={`Replay ${slug}`}
       yes="Replay"
@@ -247,7 +244,7 @@ function More({ stream, report, now }: Of & { now: number }): JSX.Element {
       </dl>
       {details && (
         <>
-          <h4>Last attempts</h4>
+          <h3>Last attempts</h3>
           {details.attempts.length === 0 ? (
             <p class="dim">None yet.</p>
           ) : (
