@@ -20,8 +20,13 @@ const shown = (page) =>
       .map(({ name }) => name),
   );
 
-/** What a screen reader says of a row. */
-const said = (page, stream) => branch(page, stream).getAttribute("aria-label");
+/** What a screen reader says of a row, but for its menu. */
+const said = (page, stream) =>
+  branch(page, stream).evaluate((row) => {
+    const heard = row.cloneNode(true);
+    heard.querySelectorAll("[aria-hidden], button").forEach((it) => it.remove());
+    return heard.textContent;
+  });
 
 /** The path of the row that has the focus. */
 const focused = (page) => page.evaluate(() => document.activeElement?.dataset.path);

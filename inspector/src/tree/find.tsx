@@ -112,26 +112,29 @@ function Results({ active, take }: { active: string | undefined; take: (path: st
   const { more } = found.value;
   return (
     <div class="results">
-      <ul id="found" role="listbox" aria-label="Streams that were found">
+      <div id="found" role="listbox" aria-label="Streams that were found">
         {all.map(({ path, isKnown }) => (
           // The keys are the field's: it keeps the focus.
-          <li key={path} id={idOf(path)} role="option" aria-selected={path === active} data-path={path}>
-            <a
-              href={pageOf(path)}
-              tabIndex={-1}
-              title={path}
-              onClick={(event) => {
-                if (event.metaKey || event.ctrlKey || event.shiftKey) return;
-                event.preventDefault();
-                take(path);
-              }}
-            >
-              {isKnown ? <Marked text={path} part={sought.value.trim()} /> : path}
-            </a>
+          <a
+            key={path}
+            id={idOf(path)}
+            role="option"
+            aria-selected={path === active}
+            data-path={path}
+            href={pageOf(path)}
+            tabIndex={-1}
+            title={path}
+            onClick={(event) => {
+              if (event.metaKey || event.ctrlKey || event.shiftKey) return;
+              event.preventDefault();
+              take(path);
+            }}
+          >
+            <span class="found">{isKnown ? <Marked text={path} part={sought.value.trim()} /> : path}</span>
             {isKnown ? <Since at={known.value.stream(path)?.lastEventAt} /> : <span class="dim">new</span>}
-          </li>
+          </a>
         ))}
-      </ul>
+      </div>
       {more > 0 && <p class="dim">{more.toLocaleString("en")} more match: type more of the path.</p>}
       {all.length === 0 && <p class="dim">No stream has this in its path.</p>}
       <Survey />

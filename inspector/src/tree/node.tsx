@@ -36,6 +36,17 @@ function standingOf(path: string): Standing {
   };
 }
 
+const eventsOf = (head: number): string => `${head.toLocaleString("en")} ${head === 1 ? "event" : "events"}`;
+
+/**
+ * What Headless Tree says of a row, without its name, which is what stands in it, and without its click, which would fold:
+ * here a click opens the stream, and the mark at the left folds.
+ */
+function propsOf(item: ItemInstance<string>): { ref: (at: Element | null) => void; aria: Record<string, unknown> } {
+  const { ref, onClick: _click, "aria-label": _name, ...aria } = item.getProps();
+  return { ref: ref as (at: Element | null) => void, aria };
+}
+
 /** Where a row stands. It is drawn anew when this changes: the tree's items themselves stay the same ones. */
 export interface Place {
   readonly item: ItemInstance<string>;
@@ -54,21 +65,13 @@ export function Node(props: Place & { choose: () => void }): JSX.Element {
   const isCertain = current().hasBelow(path) === true;
   const { head, lastEventAt, isPaused } = standingOf(path);
   const said = isLeaving ? "is being deleted" : isUnborn ? "no event yet" : undefined;
-  // Its click folds and unfolds; here a click opens the stream, and the mark at the left folds.
-  const { onClick: _, ref, ...aria } = item.getProps() as { onClick: unknown; ref: (at: Element | null) => void };
-  const words = [
-    nameOf(path),
-    said,
-    head && `${head.toLocaleString("en")} ${head === 1 ? "event" : "events"}`,
-    lastEventAt && `last ${short(Date.now() - Date.parse(lastEventAt))} ago`.replace("now ago", "just now"),
-    isPaused && "paused",
-  ];
+  const { ref, aria } = propsOf(item);
+  const last = lastEventAt === undefined ? undefined : short(Date.now() - Date.parse(lastEventAt));
   return (
     <div
       {...aria}
       ref={ref}
       class="branch"
-      aria-label={words.filter(Boolean).join(", ")}
       aria-selected={isOpen}
       aria-current={isOpen ? "page" : undefined}
       data-path={path}
@@ -102,17 +105,33 @@ export function Node(props: Place & { choose: () => void }): JSX.Element {
       >
         {nameOf(path)}
       </a>
-      {said && <span class="dim">{said}</span>}
-      {isPaused && <span class="held" title="paused" />}
-      <span class="count" title={head === undefined ? undefined : `${head.toLocaleString("en")} events`}>
-        {head ? compact.format(head) : ""}
+      {/* What is short for the eye is said in words to who listens. */}
+      {said && (
+        <span class="dim">
+          <span class="unseen">, </span>
+          {said}
+        </span>
+      )}
+      <span class="count" title={head ? eventsOf(head) : undefined}>
+        <span aria-hidden="true">{head ? compact.format(head) : ""}</span>
+        {head ? <span class="unseen">, {eventsOf(head)}</span> : null}
       </span>
-      <Since at={lastEventAt} />
+      <span class="last">
+        <span aria-hidden="true">
+          <Since at={lastEventAt} />
+        </span>
+        {last !== undefined && <span class="unseen">, last {last === "now" ? "just now" : `${last} ago`}</span>}
+      </span>
+      {isPaused && (
+        <span class="held" title="paused">
+          <span class="unseen">, paused</span>
+        </span>
+      )}
       <button
         type="button"
         class="quiet dots"
         tabIndex={isFocused ? 0 : -1}
-        aria-label={`What can be done with ${path}`}
+        aria-label={`Menu of ${nameOf(path)}`}
         aria-haspopup="menu"
         onClick={({ currentTarget }) => {
           item.setFocused();
@@ -128,14 +147,13 @@ export function Node(props: Place & { choose: () => void }): JSX.Element {
 /** A line that is no stream: that more can be loaded, or why there is nothing. */
 export function Line(props: Place & { words: string; act?: () => void }): JSX.Element {
   const { item, top, isFocused, words, act } = props;
-  const { onClick: _, ref, ...aria } = item.getProps() as { onClick: unknown; ref: (at: Element | null) => void };
+  const { ref, aria } = propsOf(item);
   const { level } = item.getItemMeta();
   return (
     <div
       {...aria}
       ref={ref}
       class="branch line"
-      aria-label={words}
       data-acts={act !== undefined}
       title={words}
       onFocusIn={() => isFocused || item.setFocused()}

@@ -78,14 +78,16 @@ function useDrawer(side: { readonly current: HTMLElement | null }, isOver: boole
 /** Deletions that go on. */
 function Leaving(): JSX.Element {
   return (
-    <ul class="leaving" role="status">
-      {[...leaving.value].map(([at, left]) => (
-        <li key={at}>
-          Deleting <span class="path">{at}</span> and all below
-          {left ? `: ${left.toLocaleString("en")}${left >= COUNTED ? " and more" : ""} left` : " …"}
-        </li>
-      ))}
-    </ul>
+    <div role="status">
+      <ul class="leaving">
+        {[...leaving.value].map(([at, left]) => (
+          <li key={at}>
+            Deleting <span class="path">{at}</span> and all below
+            {left ? `: ${left.toLocaleString("en")}${left >= COUNTED ? " and more" : ""} left` : " …"}
+          </li>
+        ))}
+      </ul>
+    </div>
   );
 }
 
