@@ -117,7 +117,7 @@ function Agent(props: {
   return (
     <section class="agent" aria-label={`Agent ${slug}`}>
       <div class="agent-head">
-        <h3>{slug}</h3>
+        <h2>{slug}</h2>
         {subscription ? (
           <PhaseWords stream={stream} phase={phaseOf(slug, steps.steps)} subscription={subscription} />
         ) : (
@@ -142,16 +142,16 @@ function Agent(props: {
           </Fold>
         </>
       )}
-      <h4>
+      <h3>
         Turns <span class="badge">{own.length}</span>
-      </h4>
+      </h3>
       {own.length === 0 && !steps.isLoading && <p class="dim">None yet.</p>}
       <Turns turns={own} />
       {spawned.length > 0 && (
         <>
-          <h4>
+          <h3>
             Sub-agents <span class="badge">{spawned.length}</span>
-          </h4>
+          </h3>
           <ul role="list">
             {spawned.map((step) => (
               <li key={step.offset}>

@@ -61,9 +61,9 @@ function Part({ title, of, keys, marks }: { title: string; of: unknown; keys: Ke
   const entries = isFields(of) ? Object.entries(of) : [];
   return (
     <section class="state-part" aria-label={title}>
-      <h4>
+      <h3>
         {title} <span class="badge">{entries.length}</span>
-      </h4>
+      </h3>
       {entries.map(([name, value]) => {
         const place = [...keys, name];
         const mark = marks.get(placeOf(place));

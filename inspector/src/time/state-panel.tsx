@@ -18,6 +18,7 @@ import { Changes } from "./changed.tsx";
 import { changesOf, marksOf, type Change, type Fields } from "./changes.ts";
 import { Controls, type Read } from "./controls.ts";
 import { StateTree } from "./fields.tsx";
+import { useLife } from "./life.ts";
 import { Slider } from "./slider.tsx";
 import { States, type StateAt } from "./states.ts";
 
@@ -42,10 +43,11 @@ export function StatePanel({ stream }: { stream: OpenStream }): JSX.Element | nu
   useEffect(() => choose(offset.value), [stream, offset.value]);
   const at = chosen === undefined ? head : Math.min(chosen, Math.max(head, 1));
 
-  const states = useMemo(() => new States(stream.path), [stream, stream.state.value?.generation]);
-  const diff = useDiff();
+  const life = useLife(stream);
+  const states = useMemo(() => new States(stream.path), [life]);
+  const { diff, isFailed } = useDiff();
   const { seen, trouble } = useSeen(stream, states, at, diff);
-  const { controls, changes } = useControls(stream, at, head);
+  const { controls, changes } = useControls(stream, life, at, head);
   const brief = useBrief(states, controls.near(at, SEEN), changes, diff);
 
   if (head === 0) return <p class="dim">Nothing was written at {stream.path} yet, so it has no state.</p>;
@@ -53,27 +55,27 @@ export function StatePanel({ stream }: { stream: OpenStream }): JSX.Element | nu
   return (
     <div class="travel">
       <Slider at={at} head={head} isNow={chosen === undefined} controls={controls} choose={choose} />
-      {trouble && (
+      {(trouble ?? isFailed) && (
         <p class="error" role="alert">
-          {wordsOf(trouble)}
+          {trouble ? wordsOf(trouble) : "A part of the page could not be loaded. Open it again."}
         </p>
       )}
       {seen && (
         <>
           <Event seen={seen} stream={stream} />
           <section aria-label={`What changed at event ${seen.at}`}>
-            <h3>What changed at event {seen.at.toLocaleString("en")}</h3>
+            <h2>What changed at event {seen.at.toLocaleString("en")}</h2>
             <Changes changes={seen.changes} />
           </section>
         </>
       )}
       <section aria-label="Control events">
-        <h3>Control events around</h3>
+        <h2>Control events around</h2>
         <Nearby events={controls.near(at, SEEN)} at={at} brief={brief} choose={choose} />
       </section>
       {seen && (
         <section aria-label={`The state after event ${seen.at}`} aria-busy={seen.at !== at}>
-          <h3>The state after event {seen.at.toLocaleString("en")}</h3>
+          <h2>The state after event {seen.at.toLocaleString("en")}</h2>
           <StateTree fields={seen.state.fields} marks={marks} />
           <Fold title="As JSON">
             {() => (
@@ -139,12 +141,16 @@ function Nearby(props: {
   );
 }
 
-function useDiff(): Diff | undefined {
+function useDiff(): { diff: Diff | undefined; isFailed: boolean } {
   const [diff, load] = useState<{ of: Diff } | undefined>(undefined);
+  const [isFailed, fail] = useState(false);
   useEffect(() => {
-    void import("microdiff").then((module) => load({ of: module.default }));
+    import("microdiff").then(
+      (module) => load({ of: module.default }),
+      () => fail(true),
+    );
   }, []);
-  return diff?.of;
+  return { diff: diff?.of, isFailed };
 }
 
 /** The state at an offset and what changed there; the one before stays until it is known. */
@@ -181,15 +187,20 @@ function useSeen(
 }
 
 /** The control events around an offset, and how often more of them became known. */
-function useControls(stream: OpenStream, at: number, head: number): { controls: Controls; changes: number } {
+function useControls(
+  stream: OpenStream,
+  life: number,
+  at: number,
+  head: number,
+): { controls: Controls; changes: number } {
   const [changes, change] = useState(0);
-  const controls = useRef<{ of: OpenStream; controls: Controls }>(undefined);
-  if (controls.current?.of !== stream) {
+  const controls = useRef<{ life: number; controls: Controls }>(undefined);
+  if (controls.current?.life !== life) {
     const read: Read = async (query, signal) => {
       const { entries, afterOffset: upTo, head: end } = await page(stream.path, query, signal);
       return { events: entries.map(({ event }) => event), upTo, head: end };
     };
-    controls.current = { of: stream, controls: new Controls(at, read) };
+    controls.current = { life, controls: new Controls(at, read) };
   }
   const known = controls.current.controls;
   useEffect(

@@ -64,9 +64,9 @@ export function TurnView(props: {
           →
         </Step>
       </div>
-      <h3>
+      <h2>
         {agent}, turn {turn} {shown && <Outcome turn={shown} />}
-      </h3>
+      </h2>
       {shown && <Numbers turn={shown} path={stream.path} />}
       {trouble && (
         <p class="error" role="alert">
@@ -168,7 +168,7 @@ function Request({ sent: { request } }: { sent: Sent }): JSX.Element {
   const conversation = conversationOf(body);
   return (
     <section aria-label="The request">
-      <h4>The request</h4>
+      <h3>The request</h3>
       {conversation ? (
         <>
           <Talk said={conversation.said} />
@@ -237,9 +237,9 @@ function Answer({ stream, events }: { stream: OpenStream; events: readonly Store
   const calls = listOf(fields["toolCalls"]).map(fieldsOf);
   return (
     <section aria-label="The answer">
-      <h4>
+      <h3>
         The answer <EventLink path={stream.path} offset={end.offset} />
-      </h4>
+      </h3>
       {words !== "" && <Text text={words} label="answer" />}
       {calls.map((call) => {
         const callId = textOf(call["callId"]) ?? "";

@@ -3,6 +3,7 @@ import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import { TailraceError } from "tailrace";
 import { heed, page } from "../api/connection.ts";
 import type { OpenStream } from "../log/open.ts";
+import { useLife } from "./life.ts";
 import { isOfAgents, stepOf, TYPES, type Step } from "./turns.ts";
 
 const PAGE = 300;
@@ -29,7 +30,7 @@ export function useSteps(stream: OpenStream): Steps {
   const [isLoading, setLoading] = useState(true);
   const [trouble, fail] = useState<Error | undefined>(undefined);
   const stop = useRef(new AbortController());
-  const generation = stream.state.value?.generation;
+  const life = useLife(stream);
 
   const load = useCallback(
     (before?: number): void => {
@@ -66,7 +67,7 @@ export function useSteps(stream: OpenStream): Steps {
       stop.current.abort();
       unheard();
     };
-  }, [stream, generation, load]);
+  }, [stream, life, load]);
 
   const { steps, hasEarlier } = held;
   const first = steps[0]?.offset;

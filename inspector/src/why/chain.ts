@@ -127,18 +127,12 @@ export class Followers {
 
   /** Everything that is known to have followed, however far. */
   all(): Fact[] {
-    const found: Fact[] = [];
-    const seen = new Set([keyOf(this.of)]);
-    const queue: Ref[] = [this.of];
-    for (let at = queue.shift(); at; at = queue.shift()) {
-      for (const fact of this.#byCause.get(keyOf(at))?.values() ?? []) {
-        if (seen.has(keyOf(fact))) continue;
-        seen.add(keyOf(fact));
-        found.push(fact);
-        queue.push(fact);
-      }
+    const found = new Map<string, Fact>([[keyOf(this.of), this.of]]);
+    // A map goes on to what is added while one walks through it.
+    for (const at of found.keys()) {
+      for (const [key, fact] of this.#byCause.get(at) ?? []) if (!found.has(key)) found.set(key, fact);
     }
-    return found;
+    return [...found.values()].slice(1);
   }
 
   /** True when there may be streams that were not looked at. */

@@ -154,7 +154,11 @@ function EventLink({ node, left }: { node: Extract<Node, { kind: "event" }>; lef
         )}
       </span>
       <span class="why-line">
-        {where !== undefined && <span class="why-path">{where}</span>}
+        {where !== undefined && (
+          <span class="why-path">
+            <bdi>{where}</bdi>
+          </span>
+        )}
         <span class="why-words">{words}</span>
       </span>
     </a>

@@ -88,8 +88,8 @@ function grow(present: Branch, { of, causes, causedBy, opened }: Shown): void {
   const seen = new Set([of, ...causes].map(keyOf));
   const queue: { branch: Branch; fact: Fact }[] = [{ branch: present, fact: of }];
   let left = MOST;
-  for (let next = queue.shift(); next; next = queue.shift()) {
-    const { branch, fact } = next;
+  // It goes on to what is added while one walks through it.
+  for (const { branch, fact } of queue) {
     const followers = causedBy(fact).filter((it) => !seen.has(keyOf(it)));
     const asked = opened.get(keyOf(fact));
     const most = asked ?? Math.min(left, followers.length <= FEW ? FEW : FIRST);

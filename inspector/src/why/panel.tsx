@@ -20,12 +20,16 @@ export function WhyPanel({ stream }: { stream: OpenStream }): JSX.Element | null
   const looking = useChain(stream, offset.value);
   const { chain, changes, isLooking, trouble } = looking;
   const [hierarchy, load] = useState<{ of: Hierarchy } | undefined>(undefined);
+  const [isFailed, fail] = useState(false);
   const [opened, open] = useState<ReadonlyMap<string, number>>(new Map());
   const [allCauses, showCauses] = useState(false);
   const mains = useRef(new Map<string, string>());
 
   useEffect(() => {
-    void import("d3-hierarchy").then((d3) => load({ of: d3.hierarchy }));
+    import("d3-hierarchy").then(
+      (d3) => load({ of: d3.hierarchy }),
+      () => fail(true),
+    );
   }, []);
   useEffect(() => {
     open(new Map());
@@ -50,6 +54,13 @@ export function WhyPanel({ stream }: { stream: OpenStream }): JSX.Element | null
           Try again
         </button>
       </div>
+    );
+  }
+  if (isFailed) {
+    return (
+      <p class="error" role="alert">
+        A part of the page could not be loaded. Open it again.
+      </p>
     );
   }
   if (!chain || !drawn) return <p class="dim">Looking for causes …</p>;

@@ -6,6 +6,9 @@ import { Followers, upward, type End } from "./chain.ts";
 import type { Fact } from "./fact.ts";
 import { seen, sourceOf } from "./source.ts";
 
+/** What followed is looked for where one rests so long. */
+const REST_MS = 150;
+
 export interface Chain {
   readonly of: Fact;
   readonly causes: readonly Fact[];
@@ -57,6 +60,9 @@ export function useChain(stream: OpenStream, at: number | undefined): Looking {
       signal.throwIfAborted();
       followers = new Followers(of, source);
       hold({ of, ...up, followers });
+      // Who walks through the log with a key passes many events.
+      await new Promise((done) => setTimeout(done, REST_MS));
+      signal.throwIfAborted();
       await followers.look(signal, grew);
     };
     look()
