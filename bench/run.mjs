@@ -7,6 +7,10 @@ import { options, usage } from "./runner/options.mjs";
 import { report } from "./runner/report.mjs";
 import { inRounds } from "./runner/rounds.mjs";
 import { Server } from "./runner/server.mjs";
+import { underProjectNode } from "../scripts/setup/packages.mjs";
+
+// An older one lacks what the load generator uses.
+if (!(await underProjectNode())) process.exit();
 
 const { help, quick, measures, contenders, state, build, out } = options();
 if (help) {

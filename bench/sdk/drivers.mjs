@@ -8,7 +8,6 @@ const inBench = (...parts) => inProject("bench", "sdk", ...parts);
 
 const make = {
   async typescript() {
-    // The project's Node: an older one may run the bench.
     const node = npmBin("node");
     const { code } = await run(node, [inProject("sdk", "typescript", "scripts", "build.mjs")], { cwd: root });
     if (code !== 0) throw new Error("the SDK in TypeScript does not compile");
