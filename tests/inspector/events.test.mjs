@@ -256,6 +256,16 @@ test("several that speak at once have a strip each, and an interrupted one is go
   bert.end();
 });
 
+test("in a stream that was deleted nobody speaks", async (t) => {
+  const stream = await aStream(runtime);
+  const page = await openStream(t, stream, { allow: [answered(404)] });
+  const payload = { agent: "guide", requestId: "guide.g.1", attempt: 1, at: 0, text: "still here" };
+  await stream.call("POST", `/api/streams${stream.path}?ephemeral=true`, { type: "agent.output-delta", payload });
+  await says(strips(page), "still here");
+  assert.equal((await stream.delete()).status, 200);
+  await soon(async () => assert.equal(await strips(page).count(), 0));
+});
+
 test("a failed attempt says why, and counts down to the next", async (t) => {
   const stream = await aStream(runtime);
   const model = provider.scripted(({ response }) => {
@@ -431,6 +441,11 @@ test("the raw bytes of a hook are a download of exactly what came, and never sho
   assert.equal(download.suggestedFilename(), "hook-3");
   assert.deepEqual(await readFile(await download.path()), bytes);
   assert.match(page.url(), /\/streams\//);
+
+  await promisify(execFile)("sh", ["-c", await copied(page, "Copy as curl")]);
+  const [came, again] = await stream.until("webhook.received", 2);
+  assert.equal(again.payload.sha256, came.payload.sha256, "the command sends the same bytes again");
+  assert.equal(again.payload.contentType, "text/html");
 });
 
 test("with a token the bytes and commands need it as well, and it stands nowhere", async (t) => {

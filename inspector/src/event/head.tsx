@@ -25,7 +25,7 @@ export function Head({ stream, event }: { stream: OpenStream; event: StoredEvent
           </time>
         </Field>
         <Field name="written by">
-          <Writer stream={stream} by={textOf(system["by"])} type={event.type} />
+          <Writer stream={stream} by={textOf(system["by"])} event={event} />
         </Field>
         <Field name="schedule">{system["schedule"] !== undefined && <Occurrence of={system["schedule"]} />}</Field>
         <Field name={system["by"] === "inherited" ? "copied from" : "sent from"}>
@@ -61,9 +61,12 @@ export function Head({ stream, event }: { stream: OpenStream; event: StoredEvent
 }
 
 /** Who wrote it, as the system saw it. */
-function Writer({ stream, by, type }: { stream: OpenStream; by: string | undefined; type: string }): JSX.Element {
+function Writer(props: { stream: OpenStream; by: string | undefined; event: StoredEvent }): JSX.Element {
+  const { stream, by, event } = props;
   if (by === undefined) {
-    const isSystems = /^stream\.(created|child-)|^schedule\.ended$|^subscription\.halted$/.test(type);
+    const isSystems =
+      /^stream\.(created|child-)|^schedule\.ended$|^subscription\.halted$/.test(event.type) ||
+      (event.type === "stream.paused" && fieldsOf(event.payload)["breaker"] !== undefined);
     return <span class="dim">{isSystems ? "the system" : "not said: a client in the open mode, or the system"}</span>;
   }
   if (by === "owner") return <>the deployment's own token</>;

@@ -1,5 +1,5 @@
 /** What is being said in the stream that is open, for all who show it. It is told at most once a frame. */
-import { signal, type ReadonlySignal } from "@preact/signals";
+import { effect, signal, type ReadonlySignal } from "@preact/signals";
 import { page } from "../api/connection.ts";
 import { open, type OpenStream } from "../log/open.ts";
 import { Speeches, type Speech } from "./speech.ts";
@@ -39,6 +39,8 @@ function listen(stream: OpenStream): Heard {
   };
   stream.onEphemeral((event) => speeches.hear(event) && changed());
   stream.onEvent((event) => speeches.take(event) && changed());
+  // It was deleted.
+  effect(() => void (stream.head.value === 0 && speeches.clear() && changed()));
   const look = (): void => {
     page(stream.path, { types: KNOWN, last: LOOKED_AT }).then(
       ({ entries }) => {

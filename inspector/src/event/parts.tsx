@@ -6,7 +6,7 @@ import { beginning, chunks, type Piece } from "./json.ts";
 import { brief, isExact, nameOf, textOf } from "./payload.ts";
 
 /** So much of a text is shown at first. */
-const TEXT = 3_000;
+const TEXT = 2_000;
 /** So much of JSON in a card, and of the event itself. */
 const JSON_IN_CARD = 4_000;
 /** Chunks that the browser lays out only when they are seen. */

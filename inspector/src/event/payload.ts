@@ -16,6 +16,8 @@ const json = JSON as unknown as ExactJson;
 
 /** Parses JSON. Numbers of more digits than JavaScript keeps stay as they are written, where the browser can do that. */
 export function parse(text: string): unknown {
+  // Looking at every value takes long, and few events have such numbers.
+  if (!/[\d.]{16}|\de[+-]?\d{3}/i.test(text)) return JSON.parse(text);
   return json.parse(text, (_, value, context) => {
     if (typeof value !== "number" || !context?.source || !json.rawJSON) return value;
     return isRounded(value, context.source) ? json.rawJSON(context.source) : value;

@@ -56,7 +56,7 @@ export class Speeches {
 
   /** Takes an event of the stream. Returns whether anything changed. */
   take({ type, payload, offset }: StoredEvent): boolean {
-    if (type === "stream.created") return this.#clear();
+    if (type === "stream.created") return this.clear();
     if (!type.startsWith("agent.")) return false;
     const { requestId, agent, attempt, final, retryAt } = fieldsOf(payload);
     if (type === "agent.stopped") return this.#stopped(nameOf(agent));
@@ -120,8 +120,8 @@ export class Speeches {
     return its.length > 0;
   }
 
-  /** The stream begins anew: nobody speaks in it. */
-  #clear(): boolean {
+  /** The stream is gone, or begins anew: nobody speaks in it. Returns whether anything changed. */
+  clear(): boolean {
     this.#ended.clear();
     const wasSpoken = this.#speeches.size > 0;
     this.#speeches.clear();
