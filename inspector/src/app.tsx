@@ -26,7 +26,7 @@ export function App(): JSX.Element {
         Skip to the events
       </a>
       <Tree />
-      <main class="middle" id="log">
+      <main class="middle" id="log" tabIndex={-1}>
         {stream ? (
           <>
             <Top stream={stream} />

@@ -71,6 +71,8 @@ export function followLinks(event: MouseEvent): void {
   const link = (event.target as Element | null)?.closest("a");
   if (!link || link.target || link.hasAttribute("download") || link.origin !== location.origin) return;
   const url = new URL(link.href);
+  // A place on this page is the browser's, too.
+  if (url.hash !== "") return;
   if (url.pathname !== "/" && url.pathname !== "/streams" && !url.pathname.startsWith("/streams/")) return;
   event.preventDefault();
   history.pushState(null, "", url);
