@@ -160,6 +160,19 @@ test("of a stream that is too long a part is read, and what the event itself cau
   assert.deepEqual(followers.unfinished, []);
 });
 
+test("a stream that is full of followers is read page by page", async () => {
+  const streams = new Streams({ page: 50 });
+  const of = streams.add("/a", "of");
+  let at = of;
+  for (let count = 0; count < 220; count += 1) at = streams.add("/a", "step", at);
+  const followers = new Followers(of, streams);
+  await followers.look(signal, nothing);
+  assert.equal(followers.all().length, 50);
+  await followers.lookFurther("/a", signal, nothing);
+  assert.equal(followers.all().length, 220);
+  assert.deepEqual(followers.unfinished, []);
+});
+
 test("where nothing followed, a long stream need not be read to know it", async () => {
   const streams = new Streams({ page: 5 });
   const of = streams.add("/a", "of");

@@ -99,7 +99,10 @@ export interface Looked {
 const STREAMS_AT_ONCE = 24;
 /** So many at the same time. */
 const TOGETHER = 4;
-/** So many events are asked for by name, when one wants more of a stream. */
+/** When one wants more of a stream: so many pages, as long as each brings so many followers … */
+const PAGES_FURTHER = 5;
+const DENSE = 25;
+/** … and then so many events are asked for by name. */
 const ASKED_FURTHER = 20;
 
 /** What followed from an event, as far as it is known. It grows by looking further. */
@@ -176,10 +179,14 @@ export class Followers {
     grew();
   }
 
-  /** Asks a stream that is too long for what each event that is known caused in it, the nearest first. */
+  /** Reads more of a stream; when that brings little, it asks for what each event that is known caused in it. */
   async lookFurther(path: string, signal: AbortSignal, grew: () => void): Promise<void> {
-    if (this.looked.get(path)?.error !== undefined) await this.#lookAt(path, signal);
-    grew();
+    for (let pages = 0, brought = DENSE; pages < PAGES_FURTHER && brought >= DENSE && !signal.aborted; pages += 1) {
+      const before = this.all().length;
+      await this.#lookAt(path, signal);
+      brought = this.all().length - before;
+      grew();
+    }
     for (let asked = 0; asked < ASKED_FURTHER && !signal.aborted; asked += 1) {
       const looked = this.looked.get(path);
       if (!looked || looked.error !== undefined) return;
@@ -219,7 +226,7 @@ export class Followers {
     }
     // What the event itself caused is asked for by name, also where the rest is too long to read.
     const looked = this.looked.get(path);
-    if (looked && looked.upTo < looked.head) await this.#askFor(this.of, path, signal);
+    if (looked && askedUpTo(looked, this.of) < looked.head) await this.#askFor(this.of, path, signal);
   }
 
   async #askFor(by: Fact, path: string, signal: AbortSignal): Promise<void> {
