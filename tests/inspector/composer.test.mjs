@@ -220,6 +220,14 @@ test("Escape leaves the editor, so that Tab is no trap", async (t) => {
   assert.ok(await page.evaluate(() => document.activeElement.classList.contains("editor")), "Tab indents");
   await page.keyboard.press("Escape");
   assert.equal(await page.evaluate(() => document.activeElement.textContent), "Append");
+
+  // From anywhere else the key that leads to the composer leads to the editor.
+  const text = await code(page).textContent();
+  await page.locator("#events").focus();
+  await page.keyboard.press("c");
+  assert.ok(await page.evaluate(() => document.activeElement.classList.contains("editor")));
+  assert.ok(await page.evaluate(() => document.activeElement.shadowRoot.activeElement.isContentEditable));
+  assert.equal(await code(page).textContent(), text);
 });
 
 test("drafts stay: of a message and of an event, while one looks at other things", async (t) => {

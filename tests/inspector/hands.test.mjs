@@ -3,6 +3,8 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { aProvider, aServer, toolConfigured, wants } from "../agents/support.mjs";
+import { presets } from "../../inspector/src/hands/presets.ts";
+import { sendSample } from "../../inspector/src/hands/sample.ts";
 import { aRuntime, aStream, answered, openStream, screenshot, soon, until } from "./support.mjs";
 
 const SECRET = "the-secret-of-github";
@@ -364,11 +366,27 @@ test("the hook URL is copied, and a sample lands as an event", async (t) => {
   await page.locator(".card").first().getByText("1 not verified").waitFor();
 });
 
+test("the sample of every provider lands as it would send it, with its own form", async () => {
+  for (const preset of presets) {
+    const stream = await aStream(runtime);
+    await stream.append({ type: "webhook.configured", payload: { slug: "source", preset: preset.name } });
+    const answer = await sendSample(`${runtime.url}/hooks${stream.path}?source=source`, preset);
+    if (preset.definition.reject) {
+      assert.match(answer.words, /^401: the request does not verify/, preset.name);
+      continue;
+    }
+    assert.equal(answer.isRefused, false, `${preset.name}: ${answer.words}`);
+    const [{ payload }] = await stream.events("webhook.received");
+    assert.equal(payload.encoding, preset.sample.form ? "form" : "json", preset.name);
+    assert.doesNotMatch(JSON.stringify(payload.form ?? payload.body), /\{(random|number)\}/);
+    if (preset.name === "twilio") assert.equal(payload.form.From, "+15550100");
+  }
+});
+
 test("a preset is one click, has a URL of its own, and says how its requests were verified", async (t) => {
   const { createHmac } = await import("node:crypto");
   const stream = await aStream(runtime);
   const page = await openStream(t, stream, { query: { panel: "hooks" }, allow: [answered(401)] });
-  const { default: presets } = await import("../../model/src/webhook/presets.json", { with: { type: "json" } });
   const offered = page.getByRole("list", { name: "Providers" }).getByRole("button");
   await soon(async () => assert.equal(await offered.count(), presets.length));
   await page.getByRole("button", { name: "Add GitHub" }).click();

@@ -57,7 +57,7 @@ export interface Editor {
 }
 
 export function edit(editing: Editing): Editor {
-  const root = editing.host.shadowRoot ?? editing.host.attachShadow({ mode: "open" });
+  const root = editing.host.shadowRoot ?? editing.host.attachShadow({ mode: "open", delegatesFocus: true });
   const view = new EditorView({
     root,
     parent: root,
@@ -100,6 +100,9 @@ export function edit(editing: Editing): Editor {
       ],
     }),
   });
+
+  // Who focuses the host means what is written in, which is not the first in it that can be focused.
+  view.scrollDOM.addEventListener("focus", () => view.focus());
 
   /** Says what is wrong with the text as JSON. */
   function judge(): void {

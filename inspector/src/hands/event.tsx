@@ -177,6 +177,7 @@ function Code(props: {
   // Without the editor a plain field does.
   return trouble ? (
     <textarea
+      id="composer-text"
       class="editor"
       aria-label="Event as JSON"
       value={draft.event.value}
@@ -186,7 +187,7 @@ function Code(props: {
       }}
     />
   ) : (
-    <div ref={host} class="editor" />
+    <div ref={host} id="composer-text" class="editor" />
   );
 }
 

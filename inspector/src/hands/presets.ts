@@ -8,7 +8,7 @@ export interface Preset {
   readonly sample?: {
     readonly headers?: Readonly<Record<string, string>>;
     readonly body?: unknown;
-    readonly form?: unknown;
+    readonly form?: Readonly<Record<string, string>>;
   };
   readonly secret?: { readonly name: string; readonly is: string };
   /** Where the URL goes. */

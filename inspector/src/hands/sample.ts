@@ -15,13 +15,14 @@ export async function sendSample(url: string, preset: Preset | undefined): Promi
   const number = Math.floor(Math.random() * 1e9);
   const random = number.toString(36);
   const fill = (text: string): string => text.replaceAll('"{number}"', String(number)).replaceAll("{random}", random);
-  const text = form ? new URLSearchParams(form as Record<string, string>).toString() : JSON.stringify(body);
+  const fields = Object.entries(form ?? {}).map(([name, value]) => [name, fill(value)]);
+  const sent = form ? new URLSearchParams(fields) : fill(JSON.stringify(body));
   const filled = Object.entries(headers).map(([name, value]) => [name, fill(value)] as const);
   try {
     const response = await fetch(url, {
       method: "POST",
       headers: Object.fromEntries(filled),
-      body: fill(form ? decodeURIComponent(text) : text),
+      body: sent,
       credentials: "omit",
     });
     return said(response.status, await response.text());
