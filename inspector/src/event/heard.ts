@@ -40,7 +40,9 @@ function listen(stream: OpenStream): Heard {
   stream.onEphemeral((event) => speeches.hear(event) && changed());
   stream.onEvent((event) => speeches.take(event) && changed());
   // It was deleted.
-  effect(() => void (stream.head.value === 0 && speeches.clear() && changed()));
+  effect(() => {
+    if (stream.head.value === 0 && speeches.clear()) changed();
+  });
   const look = (): void => {
     page(stream.path, { types: KNOWN, last: LOOKED_AT }).then(
       ({ entries }) => {
