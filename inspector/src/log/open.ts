@@ -11,6 +11,9 @@ export type Status = "loading" | "live" | "trouble" | "waiting" | "refused";
 /** A tab that nobody sees gives its connection back: a browser has six for a host, and every open tab holds one. */
 const ASLEEP_AFTER_MS = 60_000;
 
+/** After so long a page is asked for again. */
+const AGAIN_MS = 1_000;
+
 export class OpenStream {
   readonly path: string;
   readonly head = signal(0);
@@ -32,6 +35,9 @@ export class OpenStream {
   #frame = 0;
   #stateTimer: ReturnType<typeof setTimeout> | undefined;
   #tailing = new AbortController();
+  #isConnected = false;
+  /** What is loaded to be shown next. */
+  #opening: Span | undefined;
 
   constructor(of: string) {
     this.path = of;
@@ -70,25 +76,42 @@ export class OpenStream {
     void this.#tail();
   }
 
-  /** Shows another place of the log, or the same with another filter. */
+  /**
+   * Shows another place of the log, or the same with another filter. While the server is away it is tried again, until
+   * somebody wants another place.
+   */
   async show(around?: number): Promise<void> {
-    const span = this.#newSpan();
-    try {
-      await (around === undefined ? span.openAtHead() : span.openAround(around));
-    } catch (error) {
-      if (this.#stop.signal.aborted) return;
-      if (!(error instanceof TailraceError && error.status === 404)) {
-        this.#refused(error);
-        return;
+    this.#opening?.close();
+    const span = (this.#opening = this.#newSpan());
+    const isOver = (): boolean => this.#opening !== span || this.#stop.signal.aborted;
+    for (let isOpen = false; !isOpen;) {
+      try {
+        await (around === undefined ? span.openAtHead() : span.openAround(around));
+        isOpen = true;
+      } catch (error) {
+        if (isOver()) return;
+        const isMissing = error instanceof TailraceError && error.status === 404;
+        if (!isMissing && !(error instanceof TailraceError && error.retryable)) {
+          this.#refused(error);
+          return;
+        }
+        isOpen = isMissing;
+        if (!isMissing) {
+          this.trouble.value = error;
+          this.status.value = "trouble";
+          await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+        }
       }
+      if (isOver()) return;
     }
-    if (this.#stop.signal.aborted) return;
+    this.#opening = undefined;
     batch(() => {
       this.span.value.close();
       this.head.value = Math.max(this.head.value, span.head);
       span.head = this.head.value;
       this.span.value = span;
       this.follows.value = around === undefined || around > span.head;
+      if (this.#isConnected && this.status.value === "trouble") this.status.value = "live";
       this.changes.value += 1;
     });
   }
@@ -121,6 +144,7 @@ export class OpenStream {
     this.#stop.abort();
     this.#tailing.abort();
     this.span.value.close();
+    this.#opening?.close();
     clearTimeout(this.#stateTimer);
     cancelAnimationFrame(this.#frame);
   }
@@ -135,11 +159,16 @@ export class OpenStream {
     if (!this.#tailing.signal.aborted || this.#stop.signal.aborted) return;
     this.#tailing = new AbortController();
     this.refreshState();
-    if (this.follows.value) await this.show();
-    else {
-      const now = await tailrace.value.stream(this.path).head({ signal: this.#stop.signal });
-      this.#reach(now?.head ?? 0);
-    }
+    const { signal } = this.#stop;
+    const now = await tailrace.value
+      .stream(this.path)
+      .head({ signal })
+      .catch(() => null);
+    if (signal.aborted) return;
+    const isSameLife = now === null || now?.generation === this.state.value?.generation;
+    if (!isSameLife) this.#begunAnew();
+    if (this.follows.value || !isSameLife) await this.show();
+    else this.#reach(now?.head ?? 0);
     void this.#tail();
   }
 
@@ -157,6 +186,7 @@ export class OpenStream {
   async #tail(): Promise<void> {
     const { signal } = this.#tailing;
     const lost = (): void => {
+      this.#isConnected = false;
       if (signal.aborted) return;
       this.status.value = "trouble";
       void this.#isGone(signal);
@@ -167,8 +197,12 @@ export class OpenStream {
         afterOffset: this.head.value,
         signal,
         onCaughtUp: (at) => {
+          this.#isConnected = true;
           // What could not be fetched meanwhile is asked for again.
-          if (this.status.value === "trouble") this.changes.value += 1;
+          if (this.status.value === "trouble") {
+            this.changes.value += 1;
+            this.refreshState();
+          }
           this.status.value = at > 0 || this.head.value > 0 ? "live" : "waiting";
           this.trouble.value = undefined;
         },
