@@ -5,7 +5,7 @@ import { after, test } from "node:test";
 import { aProvider, aServer, toolConfigured, wants } from "../agents/support.mjs";
 import { presets } from "../../inspector/src/hands/presets.ts";
 import { sendSample } from "../../inspector/src/hands/sample.ts";
-import { aRuntime, aStream, answered, openStream, screenshot, soon, until } from "./support.mjs";
+import { aRuntime, aStream, answered, openStream, scoped, screenshot, soon, until } from "./support.mjs";
 
 const SECRET = "the-secret-of-github";
 const vars = { TAILRACE_SECRET_GITHUB: JSON.stringify({ value: SECRET, verify: ["github"] }) };
@@ -75,6 +75,21 @@ test("Pause asks for a reason, which stands there until the stream is resumed", 
   await page.locator(".top").getByRole("button", { name: "Resume" }).click();
   await became(page, stream, "stream.resumed");
   await page.getByRole("button", { name: "Pause", exact: true }).waitFor();
+});
+
+test("who paused it is named, and who may only read is told so", async (t) => {
+  const token = "the-deployment-s-token-0123456789abcdef";
+  const closed = await aRuntime(t, { token });
+  const stream = await aStream(closed);
+  const carla = await scoped(token, { by: "carla", can: ["read", "append", "control"] });
+  await stream.as(carla).append({ type: "stream.paused", payload: { reason: "lunch" } });
+  const reader = await scoped(token, { by: "a reader", can: ["read"] });
+  const page = await openStream(t, stream, { token: reader, allow: [answered(403)] });
+  const banner = page.getByRole("region", { name: "The stream is paused" });
+  await banner.getByText(/, by carla/).waitFor();
+  await banner.getByRole("button", { name: "Resume" }).click();
+  await page.locator(".notices li[data-error=true]").getByText("stream.resumed was refused").waitFor();
+  assert.equal((await last(stream)).type, "stream.paused");
 });
 
 test("a pause of all below says where it came from, and is resumed with all below", async (t) => {
