@@ -65,6 +65,7 @@ export function Node(props: Place & { choose: () => void }): JSX.Element {
   const isCertain = current().hasBelow(path) === true;
   const { head, lastEventAt, isPaused } = standingOf(path);
   const said = isLeaving ? "is being deleted" : isUnborn ? "no event yet" : undefined;
+  const below = current().countBelow(path);
   const { ref, aria } = propsOf(item);
   const last = lastEventAt === undefined ? undefined : short(Date.now() - Date.parse(lastEventAt));
   return (
@@ -77,7 +78,7 @@ export function Node(props: Place & { choose: () => void }): JSX.Element {
       data-path={path}
       data-open={isOpen}
       data-unborn={isUnborn || isLeaving}
-      title={path}
+      title={below ? `${path} (${below.toLocaleString("en")} right below)` : path}
       // The keys go on from where the focus was put, by whatever.
       onFocusIn={() => isFocused || item.setFocused()}
       style={{ transform: `translateY(${top}px)`, paddingLeft: `${4 + Math.min(level, DEEPEST) * STEP}px` }}
