@@ -225,13 +225,13 @@ test("schedules stand there with their rule in words, count down, and are taken 
 test("a schedule is edited as the event that configured it", async (t) => {
   const stream = await aStream(runtime);
   const configured = { slug: "tick", every: "PT1H", event: { type: "tick", payload: { deep: [1, 2] } } };
-  await stream.append({ type: "schedule.configured", payload: configured });
+  const text = JSON.stringify({ type: "schedule.configured", payload: configured });
+  const exact = text.replace("[1,2]", "[12345678901234567890,2]");
+  assert.equal((await stream.call("POST", `/api/streams${stream.path}`, exact)).status, 200);
   const page = await openStream(t, stream, { query: { panel: "schedules" } });
   await page.getByRole("button", { name: "Edit tick" }).click();
   const code = page.locator(".editor .cm-content");
-  await soon(async () =>
-    assert.deepEqual(JSON.parse(await code.textContent()), { type: "schedule.configured", payload: configured }),
-  );
+  await soon(async () => assert.equal((await code.textContent()).replaceAll(/\s/g, ""), exact, "no number is rounded"));
   await code.getByText('"PT1H"').dblclick();
   await page.keyboard.press("ControlOrMeta+a");
   await page.keyboard.insertText(

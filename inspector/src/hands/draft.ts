@@ -36,9 +36,13 @@ export function draftOf(path: string): Draft {
 export const wantsFocus: Signal<boolean> = signal(false);
 
 /** Opens the composer with an event, for a person to look at and to append. */
-export function compose(path: string, event: { type: string; payload: unknown }): void {
+export const compose = (path: string, event: { type: string; payload: unknown }): void =>
+  composeText(path, textOf(event));
+
+/** The same with the event as text. */
+export function composeText(path: string, text: string): void {
   const draft = draftOf(path);
-  draft.give(textOf(event));
+  draft.give(text);
   draft.mode.value = "event";
   wantsFocus.value = true;
   // The panel covers the page there.
