@@ -3,6 +3,7 @@ import type { JSX } from "preact";
 import { Ask } from "./tree/ask.tsx";
 import { Composer } from "./hands/composer.tsx";
 import { Speaking } from "./event/speaking.tsx";
+import { Guard } from "./ui/guard.tsx";
 import { Home } from "./tree/home.tsx";
 import { Keys } from "./log/keys.tsx";
 import { List } from "./log/list.tsx";
@@ -30,10 +31,14 @@ export function App(): JSX.Element {
         {stream ? (
           <>
             <Top stream={stream} />
-            <Pause stream={stream} />
+            <Guard key={`pause ${stream.path}`}>
+              <Pause stream={stream} />
+            </Guard>
             <Tools stream={stream} />
             <List stream={stream} />
-            <Speaking stream={stream} />
+            <Guard key={`speaking ${stream.path}`}>
+              <Speaking stream={stream} />
+            </Guard>
             <Composer stream={stream} />
           </>
         ) : (

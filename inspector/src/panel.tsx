@@ -2,6 +2,7 @@
 import type { JSX } from "preact";
 import { Agents } from "./time/agents.tsx";
 import { EventPanel } from "./event/panel.tsx";
+import { Guard } from "./ui/guard.tsx";
 import { Hooks } from "./hands/hooks.tsx";
 import type { OpenStream } from "./log/open.ts";
 import { go, offset, panel, type Panel as Name } from "./route.ts";
@@ -69,7 +70,12 @@ export function Panel({ stream }: { stream: OpenStream }): JSX.Element {
         </button>
       </div>
       <div class="panel-body" id="panel-body" role="tabpanel" aria-labelledby={`tab-${chosen?.name}`} tabIndex={0}>
-        {chosen?.show(stream)}
+        <Guard
+          key={`${chosen?.name} ${stream.path} ${offset.value}`}
+          otherwise={() => <p class="error">This cannot be shown.</p>}
+        >
+          {chosen?.show(stream)}
+        </Guard>
       </div>
     </aside>
   );

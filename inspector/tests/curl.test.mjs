@@ -18,7 +18,11 @@ function run(command, env = {}) {
   return stdout
     .split("\u0001")
     .slice(0, -1)
-    .map((call) => call.split("\0"));
+    .map((call) => {
+      const [globOff, ...args] = call.split("\0");
+      assert.equal(globOff, "-g", "brackets in a URL would be ranges");
+      return args;
+    });
 }
 
 const lineOf = (fields) =>

@@ -16,8 +16,8 @@ test("what was added, removed and changed is told with where it stands", () => {
   const lines = changesOf(before, after, diff).map(({ sign, keys, before: from, after: to }) => [
     sign,
     pathOf(keys),
-    from,
-    to,
+    structuredClone(from),
+    structuredClone(to),
   ]);
   assert.deepEqual(
     lines.sort(),
@@ -27,6 +27,19 @@ test("what was added, removed and changed is told with where it stands", () => {
       ["~", "paused", null, { reason: "lunch" }],
       ["−", "metadata.tags", ["x"], undefined],
     ].sort(),
+  );
+});
+
+test("a name that every object inherits is a name like others", () => {
+  const made = changesOf({ schedules: {} }, { schedules: { constructor: { every: 5 } } }, diff);
+  assert.deepEqual(
+    made.map(({ sign, keys }) => [sign, ...keys]),
+    [["+", "schedules", "constructor"]],
+  );
+  const gone = changesOf({ metadata: { toString: 1 } }, { metadata: {} }, diff);
+  assert.deepEqual(
+    gone.map(({ sign, before }) => [sign, before]),
+    [["−", 1]],
   );
 });
 

@@ -5,6 +5,7 @@
  */
 import { computed, signal } from "@preact/signals";
 import { Tailrace, TailraceError, type StoredEvent } from "tailrace";
+import { parse } from "../event/payload.ts";
 
 const TOKEN = "tailrace-token";
 
@@ -55,6 +56,7 @@ export function client(lost: () => void = () => {}): Tailrace {
     ...(token.value === null ? {} : { token: token.value }),
     retry: { forMs: 4_000 },
     fetch: watched,
+    parse,
   });
 }
 
@@ -138,11 +140,34 @@ export async function page(
   for (const line of lines) {
     if (!line.startsWith('{"offset":')) continue;
     const bare = line.endsWith(",") ? line.slice(0, -1) : line;
-    entries.push({ event: JSON.parse(bare) as StoredEvent, size: bare.length });
+    entries.push({ event: parse(bare) as StoredEvent, size: bare.length });
   }
   // The last line closes the page; no event's line begins so. Without events it is the only one.
-  const ends = /^(?:\{"events":\[)?\],"afterOffset":(\d+),"head":(\d+)/.exec(lines.findLast((line) => line !== "") ?? "");
+  const ends = /^(?:\{"events":\[)?\],"afterOffset":(\d+),"head":(\d+)/.exec(
+    lines.findLast((line) => line !== "") ?? "",
+  );
   return { entries, afterOffset: Number(ends?.[1] ?? 0), head: Number(ends?.[2] ?? 0) };
+}
+
+/**
+ * The last events that match, before an offset or in all. A page of large events is cut, and holds the first of them: the
+ * others are read as well.
+ */
+export async function lastOf(
+  path: string,
+  { types, last, beforeOffset }: { types?: string | undefined; last: number; beforeOffset?: number | undefined },
+  signal?: AbortSignal,
+): Promise<Page> {
+  const { entries, afterOffset, head } = await page(path, { types, last, beforeOffset }, signal);
+  const before = beforeOffset ?? head + 1;
+  let at = afterOffset;
+  while (at < before - 1) {
+    const rest = await page(path, { types, afterOffset: at, beforeOffset: before, limit: last }, signal);
+    entries.push(...rest.entries);
+    if (rest.afterOffset <= at) break;
+    at = rest.afterOffset;
+  }
+  return { entries, afterOffset: at, head };
 }
 
 /** An event's line, byte for byte as it is stored: numbers past 2^53 are not rounded. */

@@ -1,6 +1,7 @@
 /** A command that does again what an event came from, for a shell. Whatever the event says stays inside its quotes. */
 import { rawFields } from "./json.ts";
 import { fieldsOf, textOf } from "./payload.ts";
+import { visible, withoutHidden } from "../ui/visible.ts";
 
 export interface Place {
   /** Where Tailrace is: `https://tailrace.example`. */
@@ -13,6 +14,9 @@ export interface Place {
 /** What no client may write again: the command reads it instead. */
 const isSystems = (type: string): boolean =>
   /^(stream\.(created|child-created|child-deleted)|schedule\.ended|subscription\.halted|imported\..*)$/.test(type);
+
+/** Without `-g` brackets in a URL would be ranges of URLs. */
+const CURL = "curl -g";
 
 /** A shell takes an argument of 128 KiB at most; a longer body is given to curl's input. */
 const LONGEST_ARGUMENT = 100_000;
@@ -33,11 +37,11 @@ export function curlOf(line: string, { origin, path, hasToken }: Place): string 
   if (type === "webhook.received") return hookAgain(fields.get("payload") ?? "{}", { origin, path, token, offset });
   const url = `${origin}/api/streams${path}`;
   if (isSystems(type)) {
-    return `curl${token} ${quoted(`${url}?afterOffset=${offset - 1}&beforeOffset=${offset + 1}`)}`;
+    return `${CURL}${token} ${quoted(`${url}?afterOffset=${offset - 1}&beforeOffset=${offset + 1}`)}`;
   }
   const body = visible(bodyOf(fields));
-  if (body.length <= LONGEST_ARGUMENT) return `curl${token} ${quoted(url)} -d ${quoted(body)}`;
-  return `curl${token} ${quoted(url)} --data-binary @- <<'${END}'\n${body}\n${END}`;
+  if (body.length <= LONGEST_ARGUMENT) return `${CURL}${token} ${quoted(url)} -d ${quoted(body)}`;
+  return `${CURL}${token} ${quoted(url)} --data-binary @- <<'${END}'\n${body}\n${END}`;
 }
 
 /** The event as its writer sent it; what metadata says of the system's is left out, for nobody else may write that. */
@@ -61,26 +65,17 @@ const isOfTheWay = (name: string): boolean =>
 function hookAgain(raw: string, at: { origin: string; path: string; token: string; offset: number }): string {
   const payload = fieldsOf(JSON.parse(raw));
   const method = textOf(payload["method"]) ?? "POST";
-  const bytes = `curl -s${at.token} ${quoted(`${at.origin}/api/raw${at.path}?offset=${at.offset}`)}`;
+  const bytes = `${CURL} -s${at.token} ${quoted(`${at.origin}/api/raw${at.path}?offset=${at.offset}`)}`;
   const headers = Object.entries(fieldsOf(payload["headers"]))
     .filter(([name, value]) => !isOfTheWay(name) && typeof value === "string" && value !== "[redacted]")
-    .map(([name, value]) => ` -H ${quoted(withoutControls(`${name}: ${String(value)}`))}`)
+    .map(([name, value]) => ` -H ${quoted(withoutHidden(`${name}: ${String(value)}`))}`)
     .join("");
   const query = /\?[^#]*/.exec(textOf(payload["url"]) ?? "")?.[0] ?? "";
-  const url = quoted(withoutControls(`${at.origin}/hooks${at.path}${query}`));
+  const url = quoted(withoutHidden(`${at.origin}/hooks${at.path}${query}`));
   return payload["size"] === 0
-    ? `curl -X ${quoted(method)}${headers} ${url}`
-    : `${bytes} | curl -X ${quoted(method)}${headers} --data-binary @- ${url}`;
+    ? `${CURL} -X ${quoted(method)}${headers} ${url}`
+    : `${bytes} | ${CURL} -X ${quoted(method)}${headers} --data-binary @- ${url}`;
 }
 
-/** In quotes for a shell: within single quotes nothing but a single quote means anything. */
-export const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
-
-// Controls, and marks that turn writing around or are not seen: what is pasted should be what is read.
-const HIDDEN = /[\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g;
-
-/** The same JSON, with what one cannot see written as escapes. */
-const visible = (body: string): string =>
-  body.replace(HIDDEN, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`);
-
-const withoutControls = (text: string): string => text.replace(HIDDEN, "").replace(/\p{Cc}/gu, "");
+/** In quotes for a shell. Within single quotes only a single quote means something; in fish a backslash before one, too. */
+export const quoted = (text: string): string => `'${text.replace(/'|\\(?=['\\]|$)/g, (mark) => `'\\${mark}'`)}'`;

@@ -1,6 +1,6 @@
 /** What is being said in the stream that is open, for all who show it. It is told at most once a frame. */
 import { effect, signal, type ReadonlySignal } from "@preact/signals";
-import { page } from "../api/connection.ts";
+import { lastOf } from "../api/connection.ts";
 import { open, type OpenStream } from "../log/open.ts";
 import { Speeches, type Speech } from "./speech.ts";
 
@@ -44,7 +44,7 @@ function listen(stream: OpenStream): Heard {
     if (stream.head.value === 0 && speeches.clear()) changed();
   });
   const look = (): void => {
-    page(stream.path, { types: KNOWN, last: LOOKED_AT }).then(
+    lastOf(stream.path, { types: KNOWN, last: LOOKED_AT }).then(
       ({ entries }) => {
         speeches.learn(entries.map(({ event }) => event));
         changed();

@@ -1,6 +1,5 @@
 /** An event, looked at closely: who wrote it and why, a card that says what it is, and its JSON. */
-import type { ComponentChildren, JSX } from "preact";
-import { Component } from "preact";
+import type { JSX } from "preact";
 import type { StoredEvent } from "tailrace";
 import { cardOf } from "./cards/table.ts";
 import { Head } from "./head.tsx";
@@ -8,6 +7,7 @@ import { useEvent } from "./load.ts";
 import type { OpenStream } from "../log/open.ts";
 import { Plain } from "./cards/plain.tsx";
 import { fieldsOf } from "./payload.ts";
+import { Guard } from "../ui/guard.tsx";
 import { Raw } from "./raw.tsx";
 import { cursor } from "../log/cursor.ts";
 import { go, offset } from "../route.ts";
@@ -23,6 +23,7 @@ export function Look({ stream }: { stream: OpenStream }): JSX.Element | null {
       {event && (
         <>
           <Head key={event.offset} stream={stream} event={event} />
+          {/* A card that fails at an event that nobody foresaw is a list of its fields. */}
           <Guard key={`${stream.path} ${event.offset}`} otherwise={() => <Plain {...partsOf(stream, event)} />}>
             <CardOf stream={stream} event={event} />
           </Guard>
@@ -75,17 +76,4 @@ function Steps({ at, head }: { at: number; head: number }): JSX.Element {
       </button>
     </div>
   );
-}
-
-/** A card that fails at an event that nobody foresaw is a list of its fields. The JSON is there in any case. */
-class Guard extends Component<{ otherwise(): JSX.Element; children: ComponentChildren }, { hasFailed: boolean }> {
-  override state = { hasFailed: false };
-
-  static override getDerivedStateFromError(): { hasFailed: boolean } {
-    return { hasFailed: true };
-  }
-
-  override render(): ComponentChildren {
-    return this.state.hasFailed ? this.props.otherwise() : this.props.children;
-  }
 }

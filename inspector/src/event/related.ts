@@ -1,7 +1,7 @@
 /** Events that belong to one that is looked at: read from the stream, then followed. */
 import { useEffect, useState } from "preact/hooks";
 import type { StoredEvent } from "tailrace";
-import { heed, page } from "../api/connection.ts";
+import { heed, lastOf, page } from "../api/connection.ts";
 import type { OpenStream } from "../log/open.ts";
 
 /** So far is looked in one direction, in pages. */
@@ -53,17 +53,10 @@ export function useRelated(
     const read = async (): Promise<void> => {
       let at = offset;
       for (let pages = 0; pages < MOST_PAGES && !wanted.isAll(inOrder()); pages += 1) {
-        const query =
-          side === "behind" ? { types, afterOffset: at, limit: PAGE } : { types, beforeOffset: at, last: PAGE };
-        const { entries, afterOffset, head } = await page(stream.path, query, stop.signal);
+        const { entries, afterOffset, head } = await (side === "behind"
+          ? page(stream.path, { types, afterOffset: at, limit: PAGE }, stop.signal)
+          : lastOf(stream.path, { types, beforeOffset: at, last: PAGE }, stop.signal));
         const events = entries.map(({ event }) => event);
-        // A page of large events is cut: it holds the first of them, the others are asked for.
-        for (let cut = afterOffset; side === "before" && cut < at - 1;) {
-          const rest = await page(stream.path, { types, afterOffset: cut, beforeOffset: at, limit: PAGE }, stop.signal);
-          events.push(...rest.entries.map(({ event }) => event));
-          if (rest.afterOffset <= cut) break;
-          cut = rest.afterOffset;
-        }
         if (keep(events)) show(false);
         const edge = side === "behind" ? afterOffset : (events[0]?.offset ?? 0);
         const isEnd = side === "behind" ? afterOffset >= head || afterOffset <= at : events.length < PAGE;

@@ -1,15 +1,20 @@
 /** An event in a few words, for its row. Every row of the list asks, so no more is read of a payload than is shown. */
 import type { StoredEvent } from "tailrace";
 import { brief, briefArguments, fieldsOf, listOf, nameOf, numberOf, said, textOf, type Fields } from "./payload.ts";
+import { unturned } from "../ui/visible.ts";
 import { breakerWords, lasting, rhythm, targetWords, verifiedWords } from "./words.ts";
 
 const MOST = 300;
 
 /** At most 300 characters on one line. */
 export function summary({ type, payload }: StoredEvent): string {
-  const fields = fieldsOf(payload);
-  const words = Object.hasOwn(known, type) ? known[type]?.(fields) : undefined;
-  return cut(words || plain(payload));
+  try {
+    const words = Object.hasOwn(known, type) ? known[type]?.(fieldsOf(payload)) : undefined;
+    return unturned(cut(words || plain(payload)));
+  } catch {
+    // Nobody foresaw such a payload; the event itself can be looked at.
+    return "";
+  }
 }
 
 /** What stands in most events that somebody made up: a text by one of the usual names, else the payload itself. */

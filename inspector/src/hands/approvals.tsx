@@ -2,7 +2,7 @@
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { StoredEvent } from "tailrace";
-import { heed, page } from "../api/connection.ts";
+import { heed, lastOf, page } from "../api/connection.ts";
 import { pageOf } from "../api/path.ts";
 import type { OpenStream } from "../log/open.ts";
 import { act } from "./act.ts";
@@ -11,6 +11,7 @@ import { Confirm } from "../ui/confirm.tsx";
 import { FoldedJson } from "../ui/fold.tsx";
 import { useNow } from "../ui/now.ts";
 import { span } from "../ui/time.tsx";
+import { visible } from "../ui/visible.ts";
 
 /** So many arguments are shown at once; what is longer is folded. */
 const SHORT = 400;
@@ -35,7 +36,7 @@ function Approval(props: { stream: OpenStream; call: Waiting; now: number }): JS
   const { stream, call, now } = props;
   const [reason, setReason] = useState("");
   const [isActing, acting] = useState(false);
-  const text = call.arguments === undefined ? "" : JSON.stringify(call.arguments);
+  const text = call.arguments === undefined ? "" : visible(JSON.stringify(call.arguments));
   const approve = async (): Promise<void> => {
     acting(true);
     await act(stream.path, { type: "tool.approved", payload: { callId: call.callId } });
@@ -132,7 +133,7 @@ function useWaiting(stream: OpenStream): readonly Waiting[] {
 
 /** What waits according to the log: the calls that ask and are not over yet, without those that were answered since. */
 async function readWaiting(path: string, signal: AbortSignal): Promise<readonly Waiting[]> {
-  const asked = (await page(path, { types: asks, last: 1_000 }, signal)).entries;
+  const asked = (await lastOf(path, { types: asks, last: 1_000 }, signal)).entries;
   let waiting = current(asked.map(({ event }) => event).reduce<readonly Waiting[]>(heard, []), Date.now());
   let after = waiting[0]?.offset;
   while (after !== undefined && waiting.length > 0) {

@@ -3,7 +3,7 @@ import "./hands.css";
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { StoredEvent } from "tailrace";
-import { heed, page } from "../api/connection.ts";
+import { heed, lastOf } from "../api/connection.ts";
 import { pageOf } from "../api/path.ts";
 import type { OpenStream } from "../log/open.ts";
 import { verdict } from "../log/filter.ts";
@@ -273,7 +273,7 @@ function useReceived(stream: OpenStream): readonly StoredEvent[] {
         const fresh = events.filter(({ offset }) => !known.some((event) => event.offset === offset));
         return [...known, ...fresh].sort((one, other) => one.offset - other.offset).slice(-LAST);
       });
-    page(stream.path, { types: "webhook.received", last: LAST }, stop.signal).then(
+    lastOf(stream.path, { types: "webhook.received", last: LAST }, stop.signal).then(
       ({ entries }) => add(entries.map(({ event }) => event)),
       (error: unknown) => {
         if (!stop.signal.aborted) heed(error);

@@ -22,10 +22,12 @@ export function MessageForm({ stream, draft }: { stream: OpenStream; draft: Draf
   const text = draft.message.value;
   const to = agents.includes(draft.to.value) ? draft.to.value : "";
   const isPaused = pausedOf(stream) !== null;
+  // Before it is known whether there is an agent, nobody knows what a message is.
+  const isUnknown = stream.status.value === "loading" || (stream.state.value === undefined && stream.head.value > 0);
   useLayoutEffect(() => grow(field.current), [text]);
 
   const send = (): void => {
-    if (text.trim() === "" || isPaused) return;
+    if (text.trim() === "" || isPaused || isUnknown) return;
     draft.message.value = "";
     const event = said(text, agents, to);
     sent = sent.then(async () => {
@@ -76,7 +78,7 @@ export function MessageForm({ stream, draft }: { stream: OpenStream; draft: Draf
         onInput={({ currentTarget }) => (draft.message.value = currentTarget.value)}
         onKeyDown={press}
       />
-      <button type="submit" class="primary" disabled={text.trim() === "" || isPaused}>
+      <button type="submit" class="primary" disabled={text.trim() === "" || isPaused || isUnknown}>
         Send
       </button>
     </form>

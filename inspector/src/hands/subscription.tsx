@@ -1,12 +1,14 @@
 /** One subscription: where it stands, what failed and when it is tried again, and what a person can do about it. */
 import type { ComponentChildren, JSX } from "preact";
-import { useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
+import { ask } from "../api/connection.ts";
 import { pageOf } from "../api/path.ts";
 import type { OpenStream } from "../log/open.ts";
 import { act } from "./act.ts";
 import { edit } from "./edit.ts";
 import { useDetails, type Attempt, type Report } from "./report.ts";
 import { targetWords } from "./target.ts";
+import { notify } from "../ui/notices.tsx";
 import { Confirm } from "../ui/confirm.tsx";
 import { FoldedJson } from "../ui/fold.tsx";
 import { clock, span } from "../ui/time.tsx";
@@ -116,16 +118,30 @@ function Acts({ stream, report }: Of): JSX.Element {
   );
 }
 
+/** The event that is not delivered. */
+const standsAt = ({ halted, lease, lastAttempt }: Report): number | undefined =>
+  halted?.offset ?? lease?.first ?? lastAttempt?.first;
+
 type Done = (type: string, payload: object) => Promise<boolean>;
 
 /** Past one event that cannot be delivered. The question names it. */
 function Skip({ stream, report, done }: Of & { done: Done }): JSX.Element | null {
   const [type, setType] = useState<string | undefined>(undefined);
-  const offset = report.halted?.offset ?? report.lease?.first ?? report.lastAttempt?.first;
+  const offset = standsAt(report);
+  // What is named when the question is asked; meanwhile it may have gone on, and would skip another one.
+  const named = useRef(offset);
   if (offset === undefined) return null;
+  const skip = async (): Promise<boolean> => {
+    const now = await ask<Report>("subscriptions", stream.path, { slug }).catch(() => undefined);
+    if (now && standsAt(now) === named.current && now.status !== "idle")
+      return done("subscription.resumed", { slug, skip: true });
+    notify({ words: `${slug} does not stand at event ${named.current} any more: nothing was skipped.`, isError: true });
+    return true;
+  };
   const { slug } = report;
   const opened = (): void => {
     setType(undefined);
+    named.current = offset;
     // Its type is a help; the offset says enough.
     stream.event(offset).then(
       (event) => setType(event?.type),
@@ -136,11 +152,11 @@ function Skip({ stream, report, done }: Of & { done: Done }): JSX.Element | null
     <Confirm
       button="Skip this event"
       label={`Skip this event, ${offset}, for ${slug}`}
-      title={`Skip event ${offset}`}
+      title={`Skip event ${named.current ?? offset}`}
       yes="Skip"
       isDanger
       opened={opened}
-      act={() => done("subscription.resumed", { slug, skip: true })}
+      act={skip}
     >
       <p>
         <code>{slug}</code> goes on behind <a href={pageOf(stream.path, offset)}>event {offset}</a>

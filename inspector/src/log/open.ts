@@ -36,6 +36,8 @@ export class OpenStream {
   #stateTimer: ReturnType<typeof setTimeout> | undefined;
   #tailing = new AbortController();
   #isConnected = false;
+  /** The life whose events are held, as soon as it is known. */
+  #generation: string | undefined;
   /** What is loaded to be shown next. */
   #opening: Span | undefined;
 
@@ -131,10 +133,16 @@ export class OpenStream {
     this.#stateTimer ??= setTimeout(() => {
       this.#stateTimer = undefined;
       ask<State>("state", this.path, {}, { signal: this.#stop.signal }).then(
-        (state) => (this.state.value = state),
+        (state) => {
+          this.state.value = state;
+          this.#generation ??= state.generation ?? undefined;
+        },
         (error: unknown) => {
+          if (this.#stop.signal.aborted) return;
           if (error instanceof TailraceError && error.status === 404) this.state.value = undefined;
-          else if (!this.#stop.signal.aborted) heed(error);
+          else if (heed(error) instanceof TailraceError && (error as TailraceError).retryable) {
+            setTimeout(() => this.refreshState(), AGAIN_MS);
+          }
         },
       );
     }, 150);
@@ -165,7 +173,7 @@ export class OpenStream {
       .head({ signal })
       .catch(() => null);
     if (signal.aborted) return;
-    const isSameLife = now === null || now?.generation === this.state.value?.generation;
+    const isSameLife = now === null || this.#generation === undefined || now?.generation === this.#generation;
     if (!isSameLife) this.#begunAnew();
     if (this.follows.value || !isSameLife) await this.show();
     else this.#reach(now?.head ?? 0);
@@ -198,6 +206,8 @@ export class OpenStream {
         signal,
         onCaughtUp: (at) => {
           this.#isConnected = true;
+          // It never has less than it had: perhaps this is another life, begun while nobody listened.
+          if (at < this.head.value) void this.#lookWhichLife(signal);
           // What could not be fetched meanwhile is asked for again.
           if (this.status.value === "trouble") {
             this.changes.value += 1;
@@ -227,6 +237,16 @@ export class OpenStream {
     this.status.value = "waiting";
   }
 
+  async #lookWhichLife(signal: AbortSignal): Promise<void> {
+    const now = await tailrace.value
+      .stream(this.path)
+      .head({ signal })
+      .catch(() => undefined);
+    if (!now || signal.aborted || !this.#generation || now.generation === this.#generation) return;
+    this.#begunAnew();
+    await this.show();
+  }
+
   #hear(event: StoredEvent): void {
     this.#heard.push({ event, size: JSON.stringify(event).length });
     this.#listeners.forEach((listener) => listener(event));
@@ -253,6 +273,11 @@ export class OpenStream {
   /** It was deleted; what follows belongs to another life of it. */
   #begunAnew(): void {
     this.#heard = [];
+    this.#generation = undefined;
+    const wasOpening = this.#opening !== undefined;
+    this.#opening?.close();
+    this.#opening = undefined;
+    if (wasOpening) void this.show();
     batch(() => {
       this.span.value.close();
       this.span.value = this.#newSpan();

@@ -38,7 +38,7 @@ export function Top({ stream }: { stream: OpenStream }): JSX.Element {
         >
           ☰
         </button>
-        <h1 class="path">
+        <h1 class="path" ref={toItsEnd}>
           <Steps path={stream.path} />
         </h1>
         <Copy text={`${location.origin}/api/streams${stream.path}`} label="Copy URL of the stream">
@@ -77,6 +77,9 @@ export function Top({ stream }: { stream: OpenStream }): JSX.Element {
     </header>
   );
 }
+
+/** What one wants of a path that is too long is its end. */
+const toItsEnd = (path: HTMLElement | null): void => path?.scrollTo({ left: path.scrollWidth });
 
 /** The path, each step a link to the stream there. */
 function Steps({ path }: { path: string }): JSX.Element {

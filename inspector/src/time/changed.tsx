@@ -1,4 +1,5 @@
 /** What an event changed in the control state, as lines: + is new, − is gone, ~ is another. */
+import { visible } from "../ui/visible.ts";
 import type { JSX } from "preact";
 import { pathOf, type Change } from "./changes.ts";
 
@@ -37,6 +38,6 @@ export function Changes(props: { changes: readonly Change[] | undefined; isBrief
 }
 
 function wordsOf(value: unknown): string {
-  const text = value === undefined ? "" : JSON.stringify(value);
+  const text = value === undefined ? "" : visible(JSON.stringify(value));
   return text.length > LONGEST ? `${text.slice(0, LONGEST)} …` : text;
 }

@@ -1,5 +1,6 @@
 /** What differs between two control states, line by line. */
 import type { Difference } from "microdiff";
+import { isExact } from "../event/payload.ts";
 
 export interface Change {
   /** It is there now, it is gone, or it is another. */
@@ -32,7 +33,19 @@ export function changesOf(
 }
 
 const lasting = (state: Fields): Record<string, unknown> =>
-  Object.fromEntries(Object.entries(state).filter(([name]) => !PASSING.includes(name)));
+  bare(Object.fromEntries(Object.entries(state).filter(([name]) => !PASSING.includes(name)))) as Record<
+    string,
+    unknown
+  >;
+
+/** Objects that inherit nothing: a slug may be `constructor`. */
+function bare(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(bare);
+  if (typeof value !== "object" || value === null || isExact(value)) return value;
+  const fields = Object.create(null) as Record<string, unknown>;
+  for (const [name, field] of Object.entries(value)) fields[name] = bare(field);
+  return fields;
+}
 
 /** `subscriptions.guide.target`; a name that would be read as several stands in brackets. */
 export function pathOf(keys: readonly (string | number)[]): string {

@@ -5,7 +5,7 @@ import type { Difference } from "microdiff";
 import type { JSX } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { TailraceError, type StoredEvent } from "tailrace";
-import { heed, page, wordsOf } from "../api/connection.ts";
+import { heed, lastOf, page, wordsOf } from "../api/connection.ts";
 import { Json } from "../event/parts.tsx";
 import { summary } from "../event/summary.ts";
 import type { OpenStream } from "../log/open.ts";
@@ -197,7 +197,14 @@ function useControls(
   const controls = useRef<{ life: number; controls: Controls }>(undefined);
   if (controls.current?.life !== life) {
     const read: Read = async (query, signal) => {
-      const { entries, afterOffset: upTo, head: end } = await page(stream.path, query, signal);
+      const { types, beforeOffset, last } = query;
+      const {
+        entries,
+        afterOffset: upTo,
+        head: end,
+      } = await (last === undefined
+        ? page(stream.path, query, signal)
+        : lastOf(stream.path, { types, beforeOffset, last }, signal));
       return { events: entries.map(({ event }) => event), upTo, head: end };
     };
     controls.current = { life, controls: new Controls(at, read) };

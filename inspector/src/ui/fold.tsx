@@ -1,6 +1,7 @@
 /** Something large that stands folded until somebody wants to see it. */
 import type { ComponentChildren, JSX } from "preact";
 import { useState } from "preact/hooks";
+import { visible } from "./visible.ts";
 
 /** So many characters are shown at once; a text of a megabyte would halt the page. */
 const MOST = 20_000;
@@ -24,7 +25,7 @@ export function FoldedJson({ title, value }: { title: ComponentChildren; value: 
 /** Any JSON as text; what is very long is cut, and says so. */
 export function Json({ value }: { value: unknown }): JSX.Element {
   const [isWhole, whole] = useState(false);
-  const text = value === undefined ? "" : JSON.stringify(value, null, 2);
+  const text = value === undefined ? "" : visible(JSON.stringify(value, null, 2));
   const isCut = text.length > MOST && !isWhole;
   return (
     <>

@@ -11,6 +11,8 @@ export interface Options {
   readonly fetch?: typeof globalThis.fetch;
   /** How requests are tried again. */
   readonly retry?: Retry;
+  /** How JSON is read; `JSON.parse` by default, which rounds integers past 2^53. */
+  readonly parse?: (text: string) => unknown;
 }
 
 /**
@@ -36,6 +38,7 @@ export class Tailrace {
       // Called without a `this`: the platform's own insists.
       fetch: options.fetch ?? ((...request) => globalThis.fetch(...request)),
       retry: options.retry ?? {},
+      parse: options.parse ?? ((text): unknown => JSON.parse(text)),
     };
   }
 

@@ -8,6 +8,7 @@ export interface Connection {
   readonly token: string | undefined;
   readonly fetch: typeof globalThis.fetch;
   readonly retry: Retry;
+  readonly parse: (text: string) => unknown;
 }
 
 /** A parameter of a query: a list is joined with commas, `undefined` and `false` are left out. */
@@ -74,12 +75,14 @@ export async function attempt<T>(
 
 /** Sends a request until it goes well, and takes its answer as JSON. The answer is believed to be what the API describes. */
 export const ask = <T>(connection: Connection, request: Ask): Promise<T> =>
-  retried(connection.retry, request.signal, () => attempt(connection, request, (response) => json<T>(response)));
+  retried(connection.retry, request.signal, () =>
+    attempt(connection, request, (response) => json<T>(connection, response)),
+  );
 
 /** The body as JSON; nothing when there is none. */
-export async function json<T>(response: Response): Promise<T> {
+export async function json<T>({ parse }: Connection, response: Response): Promise<T> {
   const text = await response.text();
-  return (response.status === 204 ? undefined : JSON.parse(text)) as T;
+  return (response.status === 204 ? undefined : parse(text)) as T;
 }
 
 /** A pause is ended by a person: knocking again does not help. */

@@ -41,7 +41,7 @@ export function lease(
 ): Promise<Leased | undefined | Passing> {
   const query = { slug, wait: waitSeconds, for: leaseSeconds, children };
   const request = { method: "POST", api: "lease", path, query, signal, withinMs: (waitSeconds + 30) * 1_000 } as const;
-  return attempt(connection, request, (response) => json<Leased | undefined>(response));
+  return attempt(connection, request, (response) => json<Leased | undefined>(connection, response));
 }
 
 /** A lease while it is worked on: it is kept as long as that takes, and is told when it is lost. */

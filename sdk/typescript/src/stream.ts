@@ -98,7 +98,7 @@ export class Stream<Known extends Kind = never> {
    */
   async delete({ children, signal }: CallOptions & { readonly children?: boolean } = {}): Promise<void> {
     const request = { method: "DELETE", api: "streams", path: this.path, query: { children }, signal } as const;
-    const result = await attempt(this.connection, request, (response) => json<unknown>(response));
+    const result = await attempt(this.connection, request, (response) => json<unknown>(this.connection, response));
     if (result instanceof Passing) throw result.error;
   }
 }

@@ -109,7 +109,7 @@ async function* follow(
         if (body instanceof Passing) failure = body;
         else {
           const reading = { begins: () => connected.within(silenceMs), ends: () => connected.unlimited() };
-          yield* heard(messages(body, reading), position, wait, backoff);
+          yield* heard(messages(body, reading), connection.parse, position, wait, backoff);
         }
       } catch (error) {
         if (error instanceof TailraceError || error instanceof Thrown) throw error;
@@ -154,6 +154,7 @@ async function connect(
 /** The events of one connection that are new. */
 async function* heard(
   said: AsyncIterable<Said>,
+  parse: Connection["parse"],
   position: Position,
   wait: { ms: number },
   backoff: Backoff,
@@ -165,7 +166,7 @@ async function* heard(
       wait.ms = message.retryMs;
       continue;
     }
-    const data: unknown = JSON.parse(message.data);
+    const data = parse(message.data);
     const isAhead = tell(() => message.id !== undefined && position.goTo(message.id));
     if (message.event === undefined || message.event === "message") {
       if (isAhead) yield data as StoredEvent;
