@@ -1,5 +1,5 @@
 /** The page as a whole: the tree at the left, the log in the middle, what one looks at closely at the right. */
-import type { JSX } from "preact";
+import { Fragment, type JSX } from "preact";
 import { Ask } from "./tree/ask.tsx";
 import { Composer } from "./hands/composer.tsx";
 import { Speaking } from "./event/speaking.tsx";
@@ -29,23 +29,24 @@ export function App(): JSX.Element {
       <Tree />
       <main class="middle" id="log" tabIndex={-1}>
         {stream ? (
-          <>
+          // What is begun in one stream, a dialog or a filter half typed, never ends in another.
+          <Fragment key={stream.id}>
             <Top stream={stream} />
-            <Guard key={`pause ${stream.path}`}>
+            <Guard>
               <Pause stream={stream} />
             </Guard>
             <Tools stream={stream} />
             <List stream={stream} />
-            <Guard key={`speaking ${stream.path}`}>
+            <Guard>
               <Speaking stream={stream} />
             </Guard>
             <Composer stream={stream} />
-          </>
+          </Fragment>
         ) : (
           <Home isPath={path.value === undefined} />
         )}
       </main>
-      {hasPanel && <Panel stream={stream} />}
+      {hasPanel && <Panel key={stream.id} stream={stream} />}
       <Ask />
       <Keys />
       <Notices />

@@ -5,20 +5,20 @@
  */
 import { computed, signal } from "@preact/signals";
 import { Tailrace, TailraceError, type StoredEvent } from "tailrace";
+import { keep, kept } from "../ui/kept.ts";
 import { parse } from "../event/payload.ts";
 
 const TOKEN = "tailrace-token";
 
 /** The deployment's token, or one signed with it; `null` until one is given. */
-export const token = signal<string | null>(sessionStorage.getItem(TOKEN));
+export const token = signal<string | null>(kept("sessionStorage", TOKEN));
 
 /** Why a token is asked for; `undefined` while none is. */
 export const asked = signal<TailraceError | undefined>(undefined);
 
 /** Takes a token for this session, or forgets it. */
 export function takeToken(given: string | null): void {
-  if (given === null) sessionStorage.removeItem(TOKEN);
-  else sessionStorage.setItem(TOKEN, given);
+  keep("sessionStorage", TOKEN, given);
   token.value = given;
   asked.value = undefined;
 }
@@ -93,7 +93,8 @@ export async function get(
     if (value !== undefined && value !== false) parameters.set(name, String(value));
   }
   const headers = new Headers({ accept });
-  if (token.value !== null) headers.set("authorization", `Bearer ${token.value}`);
+  const used = token.value;
+  if (used !== null) headers.set("authorization", `Bearer ${used}`);
   let response: Response;
   try {
     response = await fetch(`/api/${api}${path}${parameters.size > 0 ? `?${parameters}` : ""}`, {
@@ -106,7 +107,9 @@ export async function get(
     throw unreached(cause);
   }
   if (response.ok) return response;
-  throw heed(await problem(response));
+  const error = await problem(response);
+  // A refusal of an earlier token says nothing of the one that was taken since.
+  throw used === token.value ? heed(error) : error;
 }
 
 /** The same, as JSON. */

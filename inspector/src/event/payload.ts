@@ -46,10 +46,14 @@ export function nameOf(value: unknown): string | undefined {
   return typeof value === "number" ? String(value) : textOf(value);
 }
 
+/** So many parts of a list are shown at once. */
+export const MOST_PARTS = 50;
+
 /** What is said: a text, or the texts of a list of parts. Images are named, not shown. */
 export function said(content: unknown): string | undefined {
   if (!Array.isArray(content)) return textOf(content);
-  const parts = content.map((part) => {
+  // Who sends more parts sends them to be looked at one by one.
+  const parts = content.slice(0, MOST_PARTS).map((part) => {
     const { type, text, url } = fieldsOf(part);
     return type === "image" ? `[image ${textOf(url)?.slice(0, 100) ?? ""}]` : textOf(text);
   });

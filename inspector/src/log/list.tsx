@@ -14,6 +14,7 @@ import { Rail } from "./rail.tsx";
 import { EventRow, RunRow } from "./row.tsx";
 import { idOf, isAt, keyOf, rowsOf, turnedOver, type Row } from "./rows.ts";
 import { go, offset as chosen, panel, route } from "../route.ts";
+import { appendLine } from "../tree/lines.tsx";
 import { isNarrow } from "../ui/narrow.ts";
 import { useVirtualizer } from "../ui/virtual.ts";
 import { view } from "./view.ts";
@@ -170,9 +171,7 @@ function Nothing({ stream }: { stream: OpenStream }): JSX.Element {
   return (
     <p class="nothing">
       No event yet. The first one makes the stream: write one below, or
-      <code>
-        curl {`${location.origin}/api/streams${stream.path}`} -d '{`{"type":"message"}`}'
-      </code>
+      <code>{appendLine(stream.path, '{"type":"message"}')}</code>
     </p>
   );
 }

@@ -14,7 +14,11 @@ const ASLEEP_AFTER_MS = 60_000;
 /** After so long a page is asked for again. */
 const AGAIN_MS = 1_000;
 
+let opened = 0;
+
 export class OpenStream {
+  /** Tells it from any other that was open, also at the same path. */
+  readonly id = (opened += 1);
   readonly path: string;
   readonly head = signal(0);
   readonly status = signal<Status>("loading");

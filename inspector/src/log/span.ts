@@ -12,6 +12,8 @@ const PAGE = 300;
 const SEARCHED_PAGE = 1_000;
 /** So many characters of an event are held; the rest is fetched when somebody looks at it. */
 export const HELD = 65_536;
+/** So many characters of all of them. */
+const MOST_HELD = 32 * 1024 * 1024;
 
 export type Read = (query: Record<string, string | number | undefined>, signal: AbortSignal) => Promise<Page>;
 
@@ -31,6 +33,7 @@ export class Span {
   readonly #matches: (entry: Entry) => boolean;
   readonly #read: Read;
   readonly #stop = new AbortController();
+  #isFull = false;
   #isAsking = { older: false, newer: false };
 
   constructor(filter: Filter, read: Read) {
@@ -46,7 +49,7 @@ export class Span {
 
   /** Whether growing at one end lets go at the other. */
   get isFull(): boolean {
-    return this.entries.length >= MOST;
+    return this.#isFull;
   }
 
   get isAtBegin(): boolean {
@@ -59,14 +62,11 @@ export class Span {
 
   /** Begins at the end of the log. */
   async openAtHead(): Promise<void> {
-    const page = await this.#page({ last: PAGE });
-    this.head = page.head;
-    this.high = page.head;
-    // What a page could not carry is read as one scrolls: it holds the first of them, so they are passed over.
-    const rest = page.afterOffset < page.head ? await this.#upTo(page.afterOffset, page.head + 1) : [];
-    const entries = [...page.entries, ...rest];
-    this.low = entries.length < PAGE ? 0 : (entries[0]?.event.offset ?? 1) - 1;
-    this.#hold(entries.filter(this.#matches), "older");
+    const { entries, low, head } = await this.#before(undefined, PAGE);
+    this.head = head;
+    this.high = head;
+    this.low = low;
+    this.#hold(entries, "older");
   }
 
   /** Begins around an event. */
@@ -77,7 +77,7 @@ export class Span {
     this.head = page.head;
     this.low = Math.min(offset - 1, page.head);
     this.high = Math.min(Math.max(this.low, page.afterOffset), page.head);
-    this.#hold(page.entries.filter(this.#matches), "newer");
+    this.#hold(page.entries.filter(this.#matches).map(held), "newer");
     await this.older();
   }
 
@@ -87,12 +87,10 @@ export class Span {
     this.#isAsking.older = true;
     try {
       const before = this.low + 1;
-      const wanted = isSearched(this.filter) ? SEARCHED_PAGE : PAGE;
-      const page = await this.#page({ beforeOffset: before, last: wanted });
-      const entries = [...page.entries, ...(await this.#upTo(page.afterOffset, before))];
+      const { entries, low } = await this.#before(before, isSearched(this.filter) ? SEARCHED_PAGE : PAGE);
       if (this.low + 1 !== before) return false;
-      this.low = entries.length < wanted ? 0 : (entries[0]?.event.offset ?? 1) - 1;
-      this.#hold([...entries.filter(this.#matches), ...this.entries], "older");
+      this.low = low;
+      this.#hold([...entries, ...this.entries], "older");
       return true;
     } finally {
       this.#isAsking.older = false;
@@ -110,7 +108,7 @@ export class Span {
       this.head = Math.max(this.head, page.head);
       // Meanwhile the other end may have grown, and this one let go.
       if (page.afterOffset <= this.high || this.high < asked) return false;
-      const fresh = page.entries.filter((entry) => entry.event.offset > this.high && this.#matches(entry));
+      const fresh = page.entries.filter((entry) => entry.event.offset > this.high && this.#matches(entry)).map(held);
       this.high = page.afterOffset;
       this.#hold([...this.entries, ...fresh], "newer");
       return true;
@@ -130,9 +128,9 @@ export class Span {
       const { offset } = entry.event;
       this.head = Math.max(this.head, offset);
       if (offset !== this.high + 1) continue;
-      if (!follows && this.entries.length + fresh.length >= MOST) continue;
+      if (!follows && (this.#isFull || this.entries.length + fresh.length >= MOST)) continue;
       this.high = offset;
-      if (this.#matches(entry)) fresh.push(entry);
+      if (this.#matches(entry)) fresh.push(held(entry));
     }
     if (fresh.length > 0) this.#hold([...this.entries, ...fresh], "newer");
   }
@@ -141,31 +139,45 @@ export class Span {
     return this.#read({ ...query, types: this.filter.types || undefined }, this.#stop.signal);
   }
 
-  /** The rest of a stretch whose page was cut, because its events are large. */
-  async #upTo(after: number, before: number): Promise<Entry[]> {
-    const entries: Entry[] = [];
-    for (let at = after; at < before - 1;) {
-      const page = await this.#page({ afterOffset: at, beforeOffset: before, limit: PAGE });
-      entries.push(...page.entries);
-      if (page.afterOffset <= at) break;
-      at = page.afterOffset;
+  /** The last events before an offset, what matches of them; behind `low` there are no others. */
+  async #before(before: number | undefined, most: number): Promise<{ entries: Entry[]; low: number; head: number }> {
+    for (let wanted = most; ;) {
+      const { entries, afterOffset, head } = await this.#page({ beforeOffset: before, last: wanted });
+      const isCut = afterOffset < (before ?? head + 1) - 1;
+      if (!isCut || wanted === 1 || entries.length === 0) {
+        const low = entries.length < wanted ? 0 : (entries[0]?.event.offset ?? 1) - 1;
+        return { entries: entries.filter(this.#matches).map(held), low, head };
+      }
+      // The events are large: as many as a page carries, and of those the last ones.
+      wanted = Math.max(1, Math.min(entries.length, wanted - 1));
     }
-    return entries;
   }
 
   /** Holds these, and lets go at the end that nobody looks at. */
   #hold(entries: Entry[], grown: "older" | "newer"): void {
     if (this.#stop.signal.aborted) return;
-    if (entries.length > MOST && grown === "older") {
-      entries.length = MOST;
+    const count = this.#fitting(grown === "older" ? entries : entries.toReversed());
+    this.#isFull = count >= MOST || count < entries.length;
+    if (count < entries.length && grown === "older") {
+      entries.length = count;
       this.high = entries.at(-1)?.event.offset ?? this.high;
-    } else if (entries.length > MOST) {
-      entries.splice(0, entries.length - MOST);
+    } else if (count < entries.length) {
+      entries.splice(0, entries.length - count);
       this.low = (entries[0]?.event.offset ?? 1) - 1;
     }
-    this.entries = entries.map(held);
+    this.entries = entries;
+  }
+
+  /** How many of these may be held. */
+  #fitting(entries: readonly Entry[]): number {
+    let room = MOST_HELD;
+    const end = entries.findIndex((entry, index) => (room -= weightOf(entry)) < 0 || index >= MOST);
+    return end < 0 ? entries.length : Math.max(1, end);
   }
 }
+
+/** A payload that is not held weighs nothing. */
+const weightOf = ({ event, size }: Entry): number => (event.payload === undefined ? 300 : size);
 
 /** An event that is large is held without its payload; see {@link HELD}. */
 function held(entry: Entry): Entry {

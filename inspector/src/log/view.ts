@@ -1,5 +1,6 @@
 /** How a person likes to see logs. Kept in this browser. */
 import { effect, signal } from "@preact/signals";
+import { keep, kept } from "../ui/kept.ts";
 
 export interface View {
   readonly newestFirst: boolean;
@@ -11,13 +12,13 @@ export interface View {
 const KEY = "tailrace-view";
 const usual: View = { newestFirst: false, grouped: false, absoluteTime: true };
 
-export const view = signal<View>(kept());
+export const view = signal<View>(last());
 
-effect(() => localStorage.setItem(KEY, JSON.stringify(view.value)));
+effect(() => keep("localStorage", KEY, JSON.stringify(view.value)));
 
-function kept(): View {
+function last(): View {
   try {
-    return { ...usual, ...(JSON.parse(localStorage.getItem(KEY) ?? "{}") as Partial<View>) };
+    return { ...usual, ...(JSON.parse(kept("localStorage", KEY) ?? "{}") as Partial<View>) };
   } catch {
     return usual;
   }

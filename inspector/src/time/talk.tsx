@@ -2,6 +2,7 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import { Json, Outward, Text, Value } from "../event/parts.tsx";
+import { MOST_PARTS } from "../event/payload.ts";
 import type { Part, Said } from "./conversation.ts";
 
 /** Of a longer one the beginning and the end are seen. */
@@ -35,9 +36,10 @@ function One({ said: { role, parts } }: { said: Said }): JSX.Element {
     <li class="talk-one" data-role={role}>
       <span class="talk-role">{role}</span>
       {parts.length === 0 && <span class="dim">nothing</span>}
-      {parts.map((part, index) => (
+      {parts.slice(0, MOST_PARTS).map((part, index) => (
         <Piece key={index} part={part} />
       ))}
+      {parts.length > MOST_PARTS && <span class="dim">and {parts.length - MOST_PARTS} more parts</span>}
     </li>
   );
 }

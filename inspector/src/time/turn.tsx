@@ -4,7 +4,7 @@ import { useEffect, useState } from "preact/hooks";
 import type { StoredEvent } from "tailrace";
 import { ask, heed, page, wordsOf } from "../api/connection.ts";
 import { Badge, EventLink, Json, StreamLink, Text } from "../event/parts.tsx";
-import { brief, fieldsOf, listOf, said, textOf } from "../event/payload.ts";
+import { brief, fieldsOf, listOf, said, textOf, MOST_PARTS } from "../event/payload.ts";
 import type { OpenStream } from "../log/open.ts";
 import { go } from "../route.ts";
 import { Copy } from "../ui/copy.tsx";
@@ -234,7 +234,7 @@ function Answer({ stream, events }: { stream: OpenStream; events: readonly Store
   if (!end) return null;
   const fields = fieldsOf(end.payload);
   const words = said(fields["content"]) ?? textOf(fields["partial"]) ?? "";
-  const calls = listOf(fields["toolCalls"]).map(fieldsOf);
+  const calls = listOf(fields["toolCalls"]).slice(0, MOST_PARTS).map(fieldsOf);
   return (
     <section aria-label="The answer">
       <h3>

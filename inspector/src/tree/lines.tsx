@@ -4,13 +4,20 @@ import { token } from "../api/connection.ts";
 import { Copy } from "../ui/copy.tsx";
 import { isShut } from "./streams.ts";
 
+/** Where a token is needed, its place: the token itself would end in the shell's history. */
+const authorization = (): string =>
+  token.value === null && !isShut.value ? "" : ' -H "Authorization: Bearer $TAILRACE_TOKEN"';
+
+/** @param event JSON without a single quote */
+export const appendLine = (path: string, event: string): string =>
+  `curl ${location.origin}/api/streams${path}${authorization()} -d '${event}'`;
+
 /** @param props.path only what is a path stands here: the line is run by a shell */
 export function Lines({ path }: { path: string }): JSX.Element {
   const url = `${location.origin}/api/streams${path}`;
-  // The token itself would end in the shell's history.
-  const auth = token.value === null && !isShut.value ? "" : ' -H "Authorization: Bearer $TAILRACE_TOKEN"';
+  const auth = authorization();
   const lines: readonly [title: string, line: string][] = [
-    ["Append an event", `curl ${url}${auth} -d '{"type":"message","payload":{"text":"hello"}}'`],
+    ["Append an event", appendLine(path, '{"type":"message","payload":{"text":"hello"}}')],
     ["Read them all", `curl ${url}${auth}`],
     ["Follow live", `curl -N "${url}?live=true"${auth}`],
   ];

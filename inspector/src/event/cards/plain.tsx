@@ -1,7 +1,7 @@
 /** An event of a type that nobody knows: its fields. And one that says something, whatever its type. */
 import type { JSX } from "preact";
 import { EventLink, Field, Outward, Rest, StreamLink, Text, Value } from "../parts.tsx";
-import { fieldsOf, nameOf, numberOf, said, textOf } from "../payload.ts";
+import { fieldsOf, MOST_PARTS, nameOf, numberOf, said, textOf } from "../payload.ts";
 import type { CardProps } from "./card.ts";
 
 export function Plain({ event, payload }: CardProps): JSX.Element {
@@ -63,7 +63,7 @@ export function Content({ content }: { content: unknown }): JSX.Element | null {
   if (!Array.isArray(content)) return <Value value={content} label="content" />;
   return (
     <>
-      {content.map((part: unknown, index) => {
+      {content.slice(0, MOST_PARTS).map((part: unknown, index) => {
         const { type, text, url } = fieldsOf(part);
         if (typeof text === "string") return <Text key={index} text={text} label="Text" />;
         if (type !== "image" || typeof url !== "string") return <Value key={index} value={part} label="part" />;
@@ -73,6 +73,11 @@ export function Content({ content }: { content: unknown }): JSX.Element | null {
           </p>
         );
       })}
+      {content.length > MOST_PARTS && (
+        <p class="dim">
+          and {(content.length - MOST_PARTS).toLocaleString("en")} more parts, which stand in the JSON below
+        </p>
+      )}
     </>
   );
 }
