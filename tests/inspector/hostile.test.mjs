@@ -344,6 +344,8 @@ for (const view of [{}, { newestFirst: true }, { grouped: true }]) {
   test(`every row of the list is text, seen as ${JSON.stringify(view)}`, async (t) => {
     const page = await openStream(t, stream, { view });
     await says(page, "live");
+    // It makes the list lower when it comes.
+    await page.getByRole("region", { name: "The stream is paused" }).waitFor();
     await page.keyboard.press("g");
     await rowOf(page, 1);
     const shown = new Map();
