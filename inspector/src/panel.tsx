@@ -70,10 +70,7 @@ export function Panel({ stream }: { stream: OpenStream }): JSX.Element {
         </button>
       </div>
       <div class="panel-body" id="panel-body" role="tabpanel" aria-labelledby={`tab-${chosen?.name}`} tabIndex={0}>
-        <Guard
-          key={`${chosen?.name} ${stream.path} ${offset.value}`}
-          otherwise={() => <p class="error">This cannot be shown.</p>}
-        >
+        <Guard of={`${chosen?.name} ${offset.value}`} otherwise={() => <p class="error">This cannot be shown.</p>}>
           {chosen?.show(stream)}
         </Guard>
       </div>

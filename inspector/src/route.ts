@@ -53,7 +53,9 @@ addEventListener("popstate", () => (route.value = parse(new URL(location.href)))
  */
 export function go(to: Partial<Route>, { replace = false } = {}): void {
   const isElsewhere = "path" in to && to.path !== route.value.path;
-  const next: Route = isElsewhere ? { path: undefined, ...to } : { ...route.value, ...to };
+  const next: Route = isElsewhere
+    ? { path: undefined, ...to }
+    : { ...route.value, ...to, path: route.value.path ?? undefined };
   const query = new URLSearchParams();
   for (const name of ["offset", "panel", "types", "text", "only"] as const) {
     const value = next[name];

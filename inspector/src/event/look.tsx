@@ -24,7 +24,11 @@ export function Look({ stream }: { stream: OpenStream }): JSX.Element | null {
         <>
           <Head key={event.offset} stream={stream} event={event} />
           {/* A card that fails at an event that nobody foresaw is a list of its fields. */}
-          <Guard key={`${stream.path} ${event.offset}`} otherwise={() => <Plain {...partsOf(stream, event)} />}>
+          <Guard
+            key={`${stream.path} ${event.offset}`}
+            of={event.offset}
+            otherwise={() => <Plain {...partsOf(stream, event)} />}
+          >
             <CardOf stream={stream} event={event} />
           </Guard>
           {line !== undefined && <Raw path={stream.path} line={line} offset={event.offset} type={event.type} />}

@@ -209,9 +209,12 @@ function Sample({
   slug?: string;
 }): JSX.Element {
   const [said, say] = useState<Answer | undefined>(undefined);
+  const [isSending, sending] = useState(false);
   const send = async (): Promise<void> => {
     say(undefined);
+    sending(true);
     say(await sendSample(urlOf(stream.path, slug), preset));
+    sending(false);
   };
   return (
     <span class="sample">
@@ -219,6 +222,7 @@ function Sample({
         type="button"
         aria-label={slug === undefined ? "Send a sample" : `Send a sample to ${slug}`}
         title="An unsigned request, from this browser"
+        disabled={isSending}
         onClick={() => void send()}
       >
         Send a sample

@@ -4,7 +4,7 @@ import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { wordsOf } from "../api/connection.ts";
 import { pageOf } from "../api/path.ts";
-import { rhythm } from "../event/words.ts";
+import { nextRuns, rhythm } from "../event/words.ts";
 import type { OpenStream } from "../log/open.ts";
 import { act } from "./act.ts";
 import { Begin } from "./begin.tsx";
@@ -80,6 +80,8 @@ function nextOf({ nextRun, at }: Schedule): number {
 function Card({ stream, schedule, now }: { stream: OpenStream; schedule: Schedule; now: number }): JSX.Element {
   const { slug, cron, offset, runs, event } = schedule;
   const next = nextOf(schedule);
+  // What repeats after a fixed time can be told ahead; of cron the server knows the next one.
+  const further = schedule.nextRun === undefined ? [] : nextRuns(schedule.nextRun, { ...schedule }, runs ?? 0).slice(1);
   return (
     <>
       <div class="card-head">
@@ -96,6 +98,9 @@ function Card({ stream, schedule, now }: { stream: OpenStream; schedule: Schedul
             <time dateTime={new Date(next).toISOString()} title={new Date(next).toISOString()}>
               {next <= now ? "now" : `in ${countdown(next - now)}`}, {clock(new Date(next)).replace(/\.\d{3}$/, "")}
             </time>
+          )}
+          {further.length > 0 && (
+            <span class="dim">, then {further.map((at) => clock(at).replace(/\.\d{3}$/, "")).join(", ")}</span>
           )}
         </dd>
         <dt>Runs</dt>

@@ -133,7 +133,7 @@ function Skip({ stream, report, done }: Of & { done: Done }): JSX.Element | null
   if (offset === undefined) return null;
   const skip = async (): Promise<boolean> => {
     const now = await ask<Report>("subscriptions", stream.path, { slug }).catch(() => undefined);
-    if (now && standsAt(now) === named.current && now.status !== "idle")
+    if (now && standsAt(now) === named.current && ["halted", "retrying"].includes(now.status))
       return done("subscription.resumed", { slug, skip: true });
     notify({ words: `${slug} does not stand at event ${named.current} any more: nothing was skipped.`, isError: true });
     return true;

@@ -148,8 +148,20 @@ export function List({ stream }: { stream: OpenStream }): JSX.Element {
             );
           })}
         </div>
-        {rows.length === 0 && <Nothing stream={stream} />}
+        {rows.length === 0 && <Nothing stream={stream} change={change} />}
       </div>
+      {span.isTired && !(span.isAtBegin && span.isAtHead) && (
+        <button
+          type="button"
+          class="further"
+          onClick={() => {
+            span.searchFurther();
+            stream.changes.value += 1;
+          }}
+        >
+          Search further: {span.low.toLocaleString("en")} events are not looked at
+        </button>
+      )}
       <Rail stream={stream} at={first?.offset} />
       {!stream.follows.value && stream.head.value > 0 && (
         <button type="button" class="newest" onClick={() => void stream.show()}>
@@ -160,7 +172,8 @@ export function List({ stream }: { stream: OpenStream }): JSX.Element {
   );
 }
 
-function Nothing({ stream }: { stream: OpenStream }): JSX.Element {
+/** @param props.change counts the changes of the span, which says itself of none */
+function Nothing({ stream }: { stream: OpenStream; change: number }): JSX.Element {
   const span = stream.span.value;
   const isSearching = !isEmpty(span.filter) && !(span.isAtBegin && span.isAtHead);
   if (stream.status.value === "loading") return <p class="nothing">Loading …</p>;

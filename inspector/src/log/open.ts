@@ -77,9 +77,10 @@ export class OpenStream {
 
   /** Loads the log's end, or what lies around an event, and goes on with what comes. */
   async start(around?: number): Promise<void> {
+    const tailing = this.#tailing;
     await this.show(around);
     this.refreshState();
-    void this.#tail();
+    if (tailing === this.#tailing) void this.#tail();
   }
 
   /**
@@ -138,6 +139,9 @@ export class OpenStream {
       this.#stateTimer = undefined;
       ask<State>("state", this.path, {}, { signal: this.#stop.signal }).then(
         (state) => {
+          // Answers may overtake each other.
+          const known = this.state.value;
+          if (known?.generation === state.generation && known.head > state.head) return;
           this.state.value = state;
           this.#generation ??= state.generation ?? undefined;
         },
@@ -169,7 +173,7 @@ export class OpenStream {
   /** Goes on after {@link sleep}, without walking through all that came meanwhile. */
   async wake(): Promise<void> {
     if (!this.#tailing.signal.aborted || this.#stop.signal.aborted) return;
-    this.#tailing = new AbortController();
+    const tailing = (this.#tailing = new AbortController());
     this.refreshState();
     const { signal } = this.#stop;
     const now = await tailrace.value
@@ -181,7 +185,7 @@ export class OpenStream {
     if (!isSameLife) this.#begunAnew();
     if (this.follows.value || !isSameLife) await this.show();
     else this.#reach(now?.head ?? 0);
-    void this.#tail();
+    if (tailing === this.#tailing && !tailing.signal.aborted) void this.#tail();
   }
 
   #newSpan(): Span {

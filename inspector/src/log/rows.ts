@@ -84,7 +84,7 @@ export function rowsOf(entries: readonly Entry[], { grouped, newestFirst, open }
   return newestFirst ? newestAbove(rows) : rows;
 }
 
-/** A run ends where offsets of full hundreds are passed, too, so that its beginning does not move while one scrolls. */
+/** A run ends where offsets of full five hundreds are passed, too, so that its beginning does not move while one scrolls. */
 function endOfRun(entries: readonly Entry[], at: number, { event }: Entry): number {
   const block = Math.floor(event.offset / LONGEST_RUN);
   let end = at + 1;

@@ -15,6 +15,9 @@ export const HELD = 65_536;
 /** So many characters of all of them. */
 const MOST_HELD = 32 * 1024 * 1024;
 
+/** So many events are searched before a person is asked whether to go on. */
+const SEARCHED_AT_ONCE = 50_000;
+
 export type Read = (query: Record<string, string | number | undefined>, signal: AbortSignal) => Promise<Page>;
 
 export class Span {
@@ -34,6 +37,7 @@ export class Span {
   readonly #read: Read;
   readonly #stop = new AbortController();
   #isFull = false;
+  #searched = 0;
   #isAsking = { older: false, newer: false };
 
   constructor(filter: Filter, read: Read) {
@@ -45,6 +49,16 @@ export class Span {
   /** Ends what is asked; nothing changes any more. */
   close(): void {
     this.#stop.abort();
+  }
+
+  /** Whether a search has looked at so much that it waits for a person's word. */
+  get isTired(): boolean {
+    return this.#searched >= SEARCHED_AT_ONCE;
+  }
+
+  /** Goes on with a search. */
+  searchFurther(): void {
+    this.#searched = 0;
   }
 
   /** Whether growing at one end lets go at the other. */
@@ -83,7 +97,7 @@ export class Span {
 
   /** Takes what lies before. Resolves with whether anything changed. */
   async older(): Promise<boolean> {
-    if (this.isAtBegin || this.#isAsking.older) return false;
+    if (this.isAtBegin || this.isTired || this.#isAsking.older) return false;
     this.#isAsking.older = true;
     try {
       const before = this.low + 1;
@@ -99,7 +113,7 @@ export class Span {
 
   /** Takes what comes behind. Resolves with whether anything changed. */
   async newer(): Promise<boolean> {
-    if (this.isAtHead || this.#isAsking.newer) return false;
+    if (this.isAtHead || this.isTired || this.#isAsking.newer) return false;
     this.#isAsking.newer = true;
     const asked = this.high;
     try {
@@ -135,8 +149,10 @@ export class Span {
     if (fresh.length > 0) this.#hold([...this.entries, ...fresh], "newer");
   }
 
-  #page(query: Record<string, string | number | undefined>): Promise<Page> {
-    return this.#read({ ...query, types: this.filter.types || undefined }, this.#stop.signal);
+  async #page(query: Record<string, string | number | undefined>): Promise<Page> {
+    const page = await this.#read({ ...query, types: this.filter.types || undefined }, this.#stop.signal);
+    if (isSearched(this.filter)) this.#searched += page.entries.length;
+    return page;
   }
 
   /** The last events before an offset, what matches of them; behind `low` there are no others. */
@@ -149,7 +165,7 @@ export class Span {
         return { entries: entries.filter(this.#matches).map(held), low, head };
       }
       // The events are large: as many as a page carries, and of those the last ones.
-      wanted = Math.max(1, Math.min(entries.length, wanted - 1));
+      wanted = Math.max(1, Math.min(entries.length, wanted >> 1));
     }
   }
 

@@ -50,7 +50,13 @@ export function StatePanel({ stream }: { stream: OpenStream }): JSX.Element | nu
   const { controls, changes } = useControls(stream, life, at, head);
   const brief = useBrief(states, controls.near(at, SEEN), changes, diff);
 
-  if (head === 0) return <p class="dim">Nothing was written at {stream.path} yet, so it has no state.</p>;
+  if (head === 0) {
+    const words = {
+      loading: "Loading …",
+      waiting: `Nothing was written at ${stream.path} yet, so it has no state.`,
+    }[stream.status.value as string];
+    return <p class="dim">{words}</p>;
+  }
   const marks = marksOf(seen?.changes ?? []);
   return (
     <div class="travel">

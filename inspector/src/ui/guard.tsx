@@ -2,17 +2,22 @@
 import { Component, type ComponentChildren } from "preact";
 
 interface Props {
+  /** What is shown: with another it is tried again. */
+  readonly of: unknown;
   /** What stands there instead; nothing by default. */
   readonly otherwise?: () => ComponentChildren;
   readonly children: ComponentChildren;
 }
 
-/** Give it a `key`, so that it tries again with something else. */
 export class Guard extends Component<Props, { hasFailed: boolean }> {
   override state = { hasFailed: false };
 
   static override getDerivedStateFromError(): { hasFailed: boolean } {
     return { hasFailed: true };
+  }
+
+  override componentDidUpdate({ of }: Props): void {
+    if (this.state.hasFailed && of !== this.props.of) this.setState({ hasFailed: false });
   }
 
   override render(): ComponentChildren {

@@ -1,4 +1,5 @@
 /** An event as the graph of causes needs it: where it stands, what it says in a few words, and what it follows from. */
+import { streamPath } from "../api/path.ts";
 import type { StoredEvent } from "tailrace";
 
 /** Names an event. */
@@ -73,7 +74,7 @@ function resolved(here: string, text: string, isRelative: boolean): string | und
     if (step === "..") steps.pop();
     else if (step !== "" && step !== ".") steps.push(step);
   }
-  return `/${steps.join("/")}`;
+  return streamPath(`/${steps.join("/")}`);
 }
 
 const fieldsOf = (value: unknown): Record<string, unknown> =>

@@ -11,6 +11,7 @@ import { lasting } from "../words.ts";
 import { Content } from "./plain.tsx";
 import { isEndOfCall } from "./tool.tsx";
 import type { CardProps } from "./card.ts";
+import { unturned } from "../../ui/visible.ts";
 
 const ENDS = "agent.output-added,agent.turn-failed,agent.turn-interrupted";
 
@@ -173,9 +174,7 @@ function Calls({
           its.find(({ type }) => ["tool.requested", "tool.approval-requested"].includes(type)) ?? its.find(isEndOfCall);
         const end = its.find(isEndOfCall);
         const words = (
-          <code>
-            {nameOf(name) ?? "?"}({given === undefined ? "" : briefArguments(given, 200)})
-          </code>
+          <code>{unturned(`${nameOf(name) ?? "?"}(${given === undefined ? "" : briefArguments(given, 200)})`)}</code>
         );
         return (
           <li key={index}>
