@@ -10,9 +10,9 @@ use crate::http::{Response, make};
 /// page can be built anew without this.
 pub type Files = Object;
 
-/// Everything of our own, nothing inline, nobody frames it.
+/// Everything of our own, nothing inline, no text taken for markup, nobody frames it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
-     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+     base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
 
 /// Files below it have their content's hash in their names, so they never change.
 const HASHED: &str = "/inspector/";

@@ -32,12 +32,12 @@ export function App(): JSX.Element {
           // What is begun in one stream, a dialog or a filter half typed, never ends in another.
           <Fragment key={stream.id}>
             <Top stream={stream} />
-            <Guard of={stream}>
+            <Guard of={stream} otherwise={() => <p class="error">A part of the page failed. Load it again.</p>}>
               <Pause stream={stream} />
             </Guard>
             <Tools stream={stream} />
             <List stream={stream} />
-            <Guard of={stream}>
+            <Guard of={stream} otherwise={() => <p class="error">A part of the page failed. Load it again.</p>}>
               <Speaking stream={stream} />
             </Guard>
             <Composer stream={stream} />

@@ -40,6 +40,7 @@ function globMatches(glob: string, text: string): boolean {
   return g === glob.length;
 }
 
+/** Makes the test of a filter, for entries that may come from anywhere. */
 export function matcher({ types, text, only }: Filter): (entry: Entry) => boolean {
   const globs = (types ?? "")
     .split(",")

@@ -111,6 +111,7 @@ export function List({ stream }: { stream: OpenStream }): JSX.Element {
       last: () => void stream.show(),
       enter: () => entered(rows, toggleRun),
     };
+    return () => delete hands.list;
   }, [stream, rows, virtual, isStuck, newestFirst]);
 
   return (
