@@ -37,10 +37,8 @@ test("the exact request of a turn is seen: byte for byte what the provider was s
   await soon(async () => assert.match(await second.textContent(), /The answer.*Here: Roses are red/));
   assert.match(await second.textContent(), / ms · .* tokens · .*finish reason stop/);
   await second.getByText("Method, URL and headers").click();
-  assert.match(
-    await second.textContent(),
-    new RegExp(`POST ${sent.url.length > 0 ? model.baseUrl : ""}/chat/completions`),
-  );
+  const posted = new RegExp(`POST ${sent.url.length > 0 ? model.baseUrl : ""}/chat/completions`);
+  await soon(async () => assert.match(await second.textContent(), posted));
   await screenshot(t, page, "turn");
 
   await page.getByRole("button", { name: "Previous turn" }).click();

@@ -1,5 +1,6 @@
 /** A message, in one field: to the agent if there is one, else `message`. */
 import type { JSX } from "preact";
+import { effect } from "@preact/signals";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import type { Appendable } from "tailrace";
 import { act } from "./act.ts";
@@ -22,16 +23,14 @@ export function MessageForm({ stream, draft }: { stream: OpenStream; draft: Draf
   const text = draft.message.value;
   const to = agents.includes(draft.to.value) ? draft.to.value : "";
   const isPaused = pausedOf(stream) !== null;
-  // Before it is known whether there is an agent, nobody knows what a message is.
-  const isUnknown = stream.status.value === "loading" || (stream.state.value === undefined && stream.head.value > 0);
   useLayoutEffect(() => grow(field.current), [text]);
 
   const send = (): void => {
-    if (text.trim() === "" || isPaused || isUnknown) return;
+    if (text.trim() === "" || isPaused) return;
     draft.message.value = "";
-    const event = said(text, agents, to);
     sent = sent.then(async () => {
-      if (await act(stream.path, event)) return;
+      await known(stream);
+      if (await act(stream.path, said(text, agentsOf(stream), to))) return;
       // What was refused is not lost; what was written meanwhile neither.
       draft.message.value = [text, draft.message.value].filter(Boolean).join("\n");
     });
@@ -78,11 +77,23 @@ export function MessageForm({ stream, draft }: { stream: OpenStream; draft: Draf
         onInput={({ currentTarget }) => (draft.message.value = currentTarget.value)}
         onKeyDown={press}
       />
-      <button type="submit" class="primary" disabled={text.trim() === "" || isPaused || isUnknown}>
+      <button type="submit" class="primary" disabled={text.trim() === "" || isPaused}>
         Send
       </button>
     </form>
   );
+}
+
+/** Waits until it is known whether the stream has agents: before, nobody knows what a message is. */
+function known(stream: OpenStream): Promise<void> {
+  let stop: (() => void) | undefined;
+  const found = new Promise<void>((resolve) => {
+    stop = effect(() => {
+      const isLoading = stream.status.value === "loading";
+      if (!isLoading && (stream.state.value !== undefined || stream.head.value === 0)) resolve();
+    });
+  });
+  return found.finally(stop);
 }
 
 /** The event that a message becomes. */
