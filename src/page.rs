@@ -58,6 +58,7 @@ fn respond(content_type: &str, path: &str, body: &JsValue) -> Result<Response, P
         ("content-security-policy", POLICY),
         ("x-content-type-options", "nosniff"),
         ("referrer-policy", "no-referrer"),
+        ("cross-origin-opener-policy", "same-origin"),
         ("cache-control", caching),
     ];
     make(200, &headers, body)

@@ -10,9 +10,9 @@ import { after } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { chromium } from "playwright-core";
 import { start } from "../../scripts/runtime.mjs";
-import { Stream } from "../agents/support.mjs";
+import { Stream, until } from "../agents/support.mjs";
 
-export { Stream, agentConfigured, scoped } from "../agents/support.mjs";
+export { Stream, agentConfigured, scoped, until } from "../agents/support.mjs";
 
 /** How long anything may take that is not expected to take time. */
 export const patience = 30_000;
@@ -250,15 +250,6 @@ export const painted = (page) =>
 /** Waits until the page says how its connection is: `live`, `connection lost` … */
 export const says = (page, words) =>
   until(`the page says "${words}"`, async () => (await page.locator(".status").first().textContent()).includes(words));
-
-/** Asks again and again until there is an answer. */
-export async function until(what, ask) {
-  for (const begun = Date.now(); Date.now() - begun < patience; await sleep(20)) {
-    const answer = await ask();
-    if (answer) return answer;
-  }
-  throw new Error(`waited in vain until ${what}`);
-}
 
 /** Makes an assertion again and again until it holds; in the end its last failure is thrown. */
 export async function soon(assertion) {

@@ -15,8 +15,12 @@ export class Draft {
   /** Counts the times when the event was put there from elsewhere: an editor takes it then. */
   readonly given = signal(0);
 
-  /** Puts another event there. */
+  /** What stood there before, while no editor is there that could undo it. */
+  replaced: string | undefined;
+
+  /** Puts another event there; one step of undoing brings back what was there. */
   give(text: string): void {
+    this.replaced = this.event.value;
     this.event.value = text;
     this.given.value += 1;
   }

@@ -4,6 +4,7 @@ import { composeText } from "./draft.ts";
 import { indented, rawFields } from "../event/json.ts";
 import type { OpenStream } from "../log/open.ts";
 import { notify } from "../ui/notices.tsx";
+import { visible } from "../ui/visible.ts";
 
 /** @param offset where the event stands */
 export async function edit(stream: OpenStream, offset: number): Promise<void> {
@@ -12,7 +13,7 @@ export async function edit(stream: OpenStream, offset: number): Promise<void> {
     const [type, payload] = [fields.get("type"), fields.get("payload")];
     // The stream was deleted meanwhile.
     if (type === undefined || payload === undefined) return;
-    const event = `{"type":${type},"payload":${payload}}`;
+    const event = visible(`{"type":${type},"payload":${payload}}`);
     composeText(stream.path, Array.from(indented(event), ({ text }) => text).join(""));
   } catch (error) {
     notify({ words: wordsOf(heed(error)), isError: true });

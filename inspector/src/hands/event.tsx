@@ -128,9 +128,10 @@ function Code(props: {
     import("./code.ts").then(
       ({ edit }) => {
         if (isOver || !host.current) return;
+        const wanted = draft.event.value;
         made = edit({
           host: host.current,
-          text: draft.event.value,
+          text: draft.replaced ?? wanted,
           label: "Event as JSON. Escape leaves the editor, Control or Command and Enter appends.",
           changed(text, wrong) {
             draft.event.value = text;
@@ -142,6 +143,8 @@ function Code(props: {
           types: () => new Set(stream.span.value.entries.map(({ event }) => event.type)),
         });
         editor.current = made;
+        if (draft.replaced !== undefined) made.give(wanted);
+        draft.replaced = undefined;
         if (wantsFocus.value) made.focus();
         wantsFocus.value = false;
       },
@@ -161,6 +164,7 @@ function Code(props: {
     if (taken.current === given) return;
     taken.current = given;
     editor.current?.give(draft.event.peek());
+    if (editor.current) draft.replaced = undefined;
     if (wantsFocus.peek() && editor.current) {
       editor.current.focus();
       wantsFocus.value = false;

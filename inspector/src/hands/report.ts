@@ -99,6 +99,11 @@ export function useReports(stream: OpenStream): { reports: readonly Report[] | u
   return { reports: found?.subscriptions, ...rest };
 }
 
-/** One of them, with its state and attempts. */
-export const useDetails = (stream: OpenStream, slug: string): Details | undefined =>
-  useReport<Details | undefined>(stream, slug, undefined).found;
+/** One of them, with its state and attempts; `null` when there is none, `undefined` until that is known. */
+export function useDetails(
+  stream: OpenStream,
+  slug: string,
+): { details: Details | null | undefined; trouble?: string } {
+  const { found, ...rest } = useReport<Details | null>(stream, slug, null);
+  return { details: found, ...rest };
+}

@@ -216,7 +216,7 @@ function Replay({ report, done }: { report: Report; done: Done }): JSX.Element {
 }
 
 function More({ stream, report, now }: Of & { now: number }): JSX.Element {
-  const details = useDetails(stream, report.slug);
+  const { details } = useDetails(stream, report.slug);
   const { cursor, head, settled, lease, types, where, outbox, inheritedFrom, version, grants } = report;
   return (
     <div class="subscription-more">

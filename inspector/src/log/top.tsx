@@ -3,7 +3,7 @@ import type { JSX } from "preact";
 import { pageOf } from "../api/path.ts";
 import { Copy } from "../ui/copy.tsx";
 import { go, panel, type Panel } from "../route.ts";
-import { isTreeOpen } from "../tree/shown.ts";
+import { MenuButton } from "../tree/menu-button.tsx";
 import { PauseButton } from "../hands/pause.tsx";
 import type { OpenStream, Status } from "./open.ts";
 
@@ -29,15 +29,7 @@ export function Top({ stream }: { stream: OpenStream }): JSX.Element {
   return (
     <header class="top">
       <div class="top-row">
-        <button
-          type="button"
-          class="quiet menu"
-          aria-label="Streams"
-          aria-expanded={isTreeOpen.value}
-          onClick={() => (isTreeOpen.value = !isTreeOpen.value)}
-        >
-          ☰
-        </button>
+        <MenuButton />
         <h1 class="path" ref={toItsEnd}>
           <Steps path={stream.path} />
         </h1>

@@ -6,7 +6,7 @@ import { token } from "../api/connection.ts";
 import { pageOf } from "../api/path.ts";
 import { toCreate } from "./create.tsx";
 import { Lines } from "./lines.tsx";
-import { isTreeOpen } from "./shown.ts";
+import { MenuButton } from "./menu-button.tsx";
 import { Since } from "./since.tsx";
 import { current, isShut, known } from "./streams.ts";
 import { whyNot } from "./whynot.ts";
@@ -21,15 +21,7 @@ export function Home({ isPath }: { isPath: boolean }): JSX.Element {
   return (
     <div class="home">
       <div class="home-head">
-        <button
-          type="button"
-          class="quiet menu"
-          aria-label="Streams"
-          aria-expanded={isTreeOpen.value}
-          onClick={() => (isTreeOpen.value = !isTreeOpen.value)}
-        >
-          ☰
-        </button>
+        <MenuButton />
         <h1>{isPath ? "Every agent is a stream with a URL." : "No stream can have this path."}</h1>
       </div>
       {isPath ? (

@@ -1,68 +1,12 @@
 /** Who is handed the events of the stream, and how the last attempts to hand them over went. */
 import type { JSX } from "preact";
-import { useEffect, useState } from "preact/hooks";
-import { ask, heed, wordsOf } from "../../api/connection.ts";
+import { useDetails, type Attempt } from "../../hands/report.ts";
 import { Countdown } from "../countdown.tsx";
 import { Badge, EventLink, Field, Outward, Rest, Text, Value } from "../parts.tsx";
 import { fieldsOf, listOf, nameOf, numberOf, textOf } from "../payload.ts";
 import { Time } from "../../ui/time.tsx";
 import { lasting, targetWords } from "../words.ts";
 import type { CardProps } from "./card.ts";
-
-/** What `GET /api/subscriptions?slug=` says, as far as it is shown. */
-interface Report {
-  readonly status: string;
-  readonly cursor: number;
-  readonly lag: number;
-  readonly nextAttempt: string | null;
-  readonly failedAttempts: number;
-  readonly attempts: readonly Attempt[];
-}
-
-interface Attempt {
-  readonly at: string;
-  readonly first: number;
-  readonly last: number;
-  readonly status: number | null;
-  readonly ms: number;
-  readonly error: string | null;
-}
-
-/** Attempts are no events, so they are asked for while one looks. */
-const EVERY_MS = 3_000;
-
-function useReport(
-  stream: CardProps["stream"],
-  slug: string,
-): { report: Report | undefined; trouble: string | undefined } {
-  const [known, set] = useState<{ report: Report | undefined; trouble: string | undefined }>({
-    report: undefined,
-    trouble: undefined,
-  });
-  useEffect(() => {
-    const stop = new AbortController();
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const look = async (): Promise<void> => {
-      try {
-        if (!document.hidden) {
-          const report = await ask<Report>("subscriptions", stream.path, { slug }, { signal: stop.signal });
-          set({ report, trouble: undefined });
-        }
-      } catch (error) {
-        if (stop.signal.aborted) return;
-        set({ report: undefined, trouble: wordsOf(heed(error)) });
-      }
-      if (!stop.signal.aborted) timer = setTimeout(() => void look(), EVERY_MS);
-    };
-    set({ report: undefined, trouble: undefined });
-    if (slug) void look();
-    return () => {
-      stop.abort();
-      clearTimeout(timer);
-    };
-  }, [stream, slug]);
-  return known;
-}
 
 const shown = ["slug", "target", "types", "where", "from", "children"];
 
@@ -105,7 +49,8 @@ const typesOf = (types: unknown): JSX.Element | string =>
 
 /** How it stands now, and its last attempts. */
 function Attempts({ stream, slug }: { stream: CardProps["stream"]; slug: string }): JSX.Element {
-  const { report, trouble } = useReport(stream, slug);
+  const { details: report, trouble } = useDetails(stream, slug);
+  if (report === null) return <p class="dim">There is no such subscription any more.</p>;
   if (!report) return <p class="dim">{trouble ?? "…"}</p>;
   const attempts = listOf(report.attempts) as readonly Attempt[];
   return (
