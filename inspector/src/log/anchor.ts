@@ -27,18 +27,25 @@ export function useAnchor(of: Placed): void {
     // Where all of it is seen, the newest is.
     if (span.isAtHead && rows.length * height <= at.clientHeight) stream.follows.value = true;
     if (stream.follows.value) {
-      at.scrollTop = newestFirst ? 0 : rows.length * height;
+      scroll(at, newestFirst ? 0 : rows.length * height);
     } else if (last?.span !== span) {
       const wanted = span.around ?? cursor.value ?? 1;
       const index = rows.findIndex((row) => (newestFirst ? row.offset <= wanted : row.offset >= wanted));
-      at.scrollTop = Math.max(0, index * height - at.clientHeight / 3);
+      scroll(at, Math.max(0, index * height - at.clientHeight / 3));
     } else if (last.rows !== rows) {
       const top = at.scrollTop / last.height;
       const anchor = last.rows[Math.floor(top)];
       const index = anchor ? rows.findIndex((row) => isAt(row, keyOf(anchor))) : -1;
-      if (index >= 0) at.scrollTop = (index + (top % 1)) * height;
+      if (index >= 0) scroll(at, (index + (top % 1)) * height);
     }
   }, [stream, stream.span.value, rows, height, newestFirst, stream.follows.value, virtual.scrollRect?.height]);
+}
+
+/** Scrolls, and says so at once: the browser would say it after a frame in which other rows than these are drawn. */
+function scroll(box: HTMLElement, top: number): void {
+  const before = box.scrollTop;
+  box.scrollTop = top;
+  if (box.scrollTop !== before) box.dispatchEvent(new Event("scroll"));
 }
 
 /**
