@@ -2,7 +2,6 @@
 //! a filter applies, are lines looked at.
 
 use serde::{Deserialize, Serialize};
-
 use tailrace_model::line::StoredEvent;
 use tailrace_model::time::Millis;
 use tailrace_model::types::TypeFilter;

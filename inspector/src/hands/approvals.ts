@@ -1,4 +1,5 @@
 /** Which calls of tools wait for somebody's word. */
+import { fieldsOf } from "../event/payload.ts";
 import type { StoredEvent } from "tailrace";
 
 /** A call that waits. */
@@ -39,9 +40,6 @@ export function heard(waiting: readonly Waiting[], event: StoredEvent): readonly
   if (waiting.some((call) => call.callId === callId && call.agent === agent)) return waiting;
   return [...waiting, { callId, name, arguments: wanted, agent, expiresAt, offset: event.offset }];
 }
-
-const fieldsOf = (value: unknown): Record<string, unknown> =>
-  typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
 
 /** Without those whose time is over: the agent denies them itself. */
 export const current = (waiting: readonly Waiting[], now: number): readonly Waiting[] =>

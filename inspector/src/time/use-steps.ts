@@ -1,14 +1,12 @@
 /** The steps of a stream's agents: the last ones, live, and earlier ones when somebody asks. */
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import { TailraceError } from "tailrace";
-import { heed, page } from "../api/connection.ts";
+import { heed, lastOf } from "../api/connection.ts";
 import type { OpenStream } from "../log/open.ts";
 import { useLife } from "./life.ts";
 import { isOfAgents, stepOf, TYPES, type Step } from "./turns.ts";
 
 const PAGE = 300;
-/** Large events fill a page before it has all that was asked for. */
-const MOST_PAGES = 8;
 
 export interface Steps {
   readonly steps: readonly Step[];
@@ -81,21 +79,11 @@ async function stretch(
   before: number | undefined,
   signal: AbortSignal,
 ): Promise<{ steps: Step[]; isAll: boolean }> {
-  const steps: Step[] = [];
   try {
-    const query = { types: TYPES, ...(before === undefined ? {} : { beforeOffset: before }) };
-    let { entries, afterOffset, head } = await page(path, { ...query, last: PAGE }, signal);
-    steps.push(...entries.map(({ event }) => stepOf(event)));
-    const isAll = entries.length < PAGE && afterOffset >= (before ?? head + 1) - 1;
-    for (let pages = 1; pages < MOST_PAGES && afterOffset < (before ?? head + 1) - 1; pages += 1) {
-      const from = afterOffset;
-      ({ entries, afterOffset, head } = await page(path, { ...query, afterOffset: from, limit: PAGE }, signal));
-      steps.push(...entries.map(({ event }) => stepOf(event)));
-      if (afterOffset <= from) break;
-    }
-    return { steps, isAll };
+    const { entries } = await lastOf(path, { types: TYPES, beforeOffset: before, last: PAGE }, signal);
+    return { steps: entries.map(({ event }) => stepOf(event)), isAll: entries.length < PAGE };
   } catch (error) {
-    if (error instanceof TailraceError && error.status === 404) return { steps, isAll: true };
+    if (error instanceof TailraceError && error.status === 404) return { steps: [], isAll: true };
     throw error;
   }
 }

@@ -1,4 +1,5 @@
 /** An event as the graph of causes needs it: where it stands, what it says in a few words, and what it follows from. */
+import { fieldsOf } from "../event/payload.ts";
 import { streamPath } from "../api/path.ts";
 import type { StoredEvent } from "tailrace";
 
@@ -76,6 +77,3 @@ function resolved(here: string, text: string, isRelative: boolean): string | und
   }
   return streamPath(`/${steps.join("/")}`);
 }
-
-const fieldsOf = (value: unknown): Record<string, unknown> =>
-  typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
