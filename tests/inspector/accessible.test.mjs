@@ -221,6 +221,9 @@ for (const panel of ["event", "subscriptions"]) {
     const page = await openStream(t, stream, { query: { panel, offset: 10 } });
     await says(page, "live");
     await isLoaded(page);
+    // What comes with the state of the stream, and with that of the streams beside it, comes later than its events.
+    await page.getByRole("button", { name: "Pause", exact: true }).waitFor();
+    await page.getByRole("treeitem").first().waitFor();
     await page.evaluate(() => document.activeElement.blur());
     const unseen = [];
     let isThrough = false;
