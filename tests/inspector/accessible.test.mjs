@@ -13,6 +13,8 @@ import {
   openStream,
   pageOf,
   follow,
+  isLoaded,
+  knowsState,
   painted,
   phone,
   rowOf,
@@ -108,12 +110,6 @@ function gathered(page) {
       ),
   };
 }
-
-const isLoaded = (page) =>
-  until("nothing is loading any more", async () => {
-    const panel = page.locator("#panel-body");
-    return (await panel.locator("> *").count()) > 0 && (await panel.getByText("Loading").count()) === 0;
-  });
 
 for (const colorScheme of ["light", "dark"]) {
   test(`axe finds nothing serious at home and in the log, ${colorScheme}`, async (t) => {
@@ -222,7 +218,7 @@ for (const panel of ["event", "subscriptions"]) {
     await says(page, "live");
     await isLoaded(page);
     // What comes with the state of the stream, and with that of the streams beside it, comes later than its events.
-    await page.getByRole("button", { name: "Pause", exact: true }).waitFor();
+    await knowsState(page);
     await page.getByRole("treeitem").first().waitFor();
     await page.evaluate(() => document.activeElement.blur());
     const unseen = [];
@@ -294,6 +290,7 @@ test("who wants no motion gets none, and colours that are forced leave everythin
   const page = await openStream(t, stream, { reducedMotion: "reduce", forcedColors: "active" });
   await says(page, "live");
   await page.keyboard.press("?");
+  await page.locator("dialog[open]").waitFor();
   const running = await page.evaluate(() => document.getAnimations().length);
   assert.equal(running, 0);
 });
@@ -301,6 +298,7 @@ test("who wants no motion gets none, and colours that are forced leave everythin
 test("twice as large a text is still there to be read", async (t) => {
   const page = await openStream(t, stream, { width: 640, height: 400 });
   await says(page, "live");
+  await knowsState(page);
   const { width, scroll, list } = await page.evaluate(() => ({
     width: document.documentElement.clientWidth,
     scroll: document.documentElement.scrollWidth,

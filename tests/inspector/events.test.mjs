@@ -259,6 +259,8 @@ test("several that speak at once have a strip each, and an interrupted one is go
 test("in a stream that was deleted nobody speaks", async (t) => {
   const stream = await aStream(runtime);
   const page = await openStream(t, stream, { allow: [answered(404)] });
+  // What nobody has begun is kept for nobody who comes later.
+  await says(page.locator(".status").first(), "live");
   const payload = { agent: "guide", requestId: "guide.g.1", attempt: 1, at: 0, text: "still here" };
   await stream.call("POST", `/api/streams${stream.path}?ephemeral=true`, { type: "agent.output-delta", payload });
   await says(strips(page), "still here");

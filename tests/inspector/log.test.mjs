@@ -18,6 +18,8 @@ import {
   rowsOf,
   says,
   screenshot,
+  scrolled,
+  settled,
   soon,
   until,
 } from "./support.mjs";
@@ -50,18 +52,6 @@ async function scrollAway(page, by) {
   await wheel(page, by);
   await until("it no longer follows", async () => (await follows(page)) === "false");
   return settled(page);
-}
-
-/** The offsets in sight and where they stand, as soon as they are the same in two looks. */
-async function settled(page) {
-  let before;
-  return until("nothing moves any more", async () => {
-    await painted(page);
-    const now = (await rowsOf(page)).map(({ offset, top }) => [offset, Math.round(top)]);
-    const isSame = now.length > 0 && JSON.stringify(now) === before;
-    before = JSON.stringify(now);
-    return isSame ? now : undefined;
-  });
 }
 
 test("a stream opens at its newest event and shows what comes, as it comes", async (t) => {
@@ -126,10 +116,8 @@ test("scrolling back reaches the first event, page by page, without a gap", asyn
   const page = await openStream(t, stream);
   await ends(page, 802);
   const seen = new Set(await offsetsOf(page));
-  await page.locator("#events").hover();
   await until("the first event is in sight", async () => {
-    await page.mouse.wheel(0, -600);
-    await painted(page);
+    await scrolled(page, -600);
     const offsets = await offsetsOf(page);
     assertContiguous(offsets);
     offsets.forEach((offset) => seen.add(offset));
@@ -214,6 +202,31 @@ test("a text is found wherever it stands, though nobody scrolled there", async (
   await page.getByLabel("Text").fill('"needle"');
   await soon(async () => assert.deepEqual(await offsetsOf(page), [3_004]));
   assert.equal(new URL(page.url()).searchParams.get("text"), '"needle"');
+});
+
+test("where the server looks back no further for a type, the page says how far, and goes on when one wants", async (t) => {
+  const stream = await aStream(runtime);
+  await stream.append({ type: "rare" });
+  await appendAll(stream, messages(20));
+  const page = await openStream(t, stream);
+  // The log is played to be longer than what is looked at in one go; its beginning is the true one.
+  const head = 2_500_000;
+  await page.route(/[?&]types=rare/, (route) => {
+    const before = Number(new URL(route.request().url()).searchParams.get("beforeOffset") ?? head + 1);
+    if (before <= 1_000_000) return route.continue();
+    return route.fulfill({ json: { events: [], afterOffset: before - 1, head, upToDate: true } });
+  });
+  await page.getByLabel("Types").fill("rare");
+  const further = page.getByRole("button", { name: /look further/ });
+  await soon(async () => assert.equal(await further.textContent(), "Looked back to event 1,500,001: look further"));
+  await page.getByText("Nothing found down to event 1,500,001").waitFor();
+  await screenshot(t, page, "log-looked-back");
+  await further.click();
+  await soon(async () => assert.equal(await further.textContent(), "Looked back to event 500,001: look further"));
+  assert.deepEqual(await offsetsOf(page), []);
+  await further.click();
+  await soon(async () => assert.deepEqual(await offsetsOf(page), [3]));
+  assert.equal(await further.count(), 0);
 });
 
 test("what failed and what was verified can be looked at alone", async (t) => {
@@ -506,6 +519,7 @@ test("a screen reader hears a list, which event of how many, and how the connect
   assert.equal(await active.getAttribute("role"), "option");
   assert.equal(await active.getAttribute("aria-posinset"), "2");
   assert.equal(await active.getAttribute("aria-setsize"), "502");
+  await says(page, "live");
   const said = await page.getByRole("status").allTextContents();
   assert.ok(said.includes("live"), String(said));
 });

@@ -7,6 +7,8 @@ import {
   aRuntime,
   aStream,
   appendAll,
+  isLoaded,
+  knowsState,
   offsetsOf,
   openStream,
   painted,
@@ -108,6 +110,8 @@ test("the tree is a drawer that comes and goes", async (t) => {
   await tree.waitFor({ state: "visible" });
   assert.deepEqual(await overflowing(page), []);
   await screenshot(t, page, "phone-drawer");
+  // It has the focus one frame after it is seen, and the keys with it.
+  await until("it has the focus", () => page.evaluate(() => document.activeElement.closest(".tree") !== null));
   await page.keyboard.press("Escape");
   await tree.waitFor({ state: "hidden" });
 
@@ -132,14 +136,16 @@ test("an event opens as a sheet over the list, and closes again", async (t) => {
   await screenshot(t, page, "phone-event");
   await page.getByRole("button", { name: "Close the panel" }).tap();
   await panel.waitFor({ state: "detached" });
-  assert.ok((await offsetsOf(page)).includes(102), "the list is where it was");
+  // The list is where it was.
+  await rowOf(page, 102);
 });
 
 for (const panel of panels) {
   test(`the panel "${panel}" fits`, async (t) => {
     const page = await openStream(t, stream, { ...phone, query: { panel } });
     await says(page, "live");
-    await page.locator("#panel-body > *").first().waitFor();
+    await knowsState(page);
+    await isLoaded(page);
     assert.deepEqual(await overflowing(page), []);
     assert.deepEqual(await small(page), []);
     await screenshot(t, page, `phone-${panel}`);
@@ -199,5 +205,6 @@ test("a finger scrolls the list, and following stops", async (t) => {
     await touch("touchEnd");
   }
   await soon(async () => assert.ok((await offsetsOf(page)).at(-1) < 100));
-  assert.equal(await page.getByRole("button", { name: "Follow" }).getAttribute("aria-pressed"), "false");
+  const follow = page.getByRole("button", { name: "Follow" });
+  await soon(async () => assert.equal(await follow.getAttribute("aria-pressed"), "false"));
 });

@@ -15,6 +15,8 @@ import {
   rowOf,
   rowsOf,
   says,
+  scrolled,
+  settled,
   soon,
   unreachable,
   until,
@@ -38,13 +40,11 @@ async function keeps(stream, event) {
 /** Every offset from the newest up to the first, as one sees them who scrolls back. */
 async function allOf(page) {
   const seen = new Map();
-  await page.locator("#events").hover();
   await until("the first event is in sight", async () => {
     const rows = await rowsOf(page);
     if (rows.length > 0) assertContiguous(rows.map(({ offset }) => offset));
     for (const { offset, said } of rows) seen.set(offset, said);
-    await page.mouse.wheel(0, -500);
-    await painted(page);
+    await scrolled(page, -500);
     return rows[0]?.offset === 1;
   });
   return seen;
@@ -95,15 +95,15 @@ test("who reads further up while the server is killed goes on reading there", as
   const page = await openStream(t, stream, { allow, query: { offset: 1_000 } });
   await rowOf(page, 1_000);
   await says(page, "live");
-  const before = await offsetsOf(page);
+  const before = await settled(page);
   await runtime.kill();
   await says(page, "connection lost");
-  assert.deepEqual(await offsetsOf(page), before);
+  assert.deepEqual(await settled(page), before);
   await runtime.restart();
   await appendAll(stream, [{ type: "after" }, { type: "after" }]);
   await says(page, "live");
   await until("the page knows of it", async () => /2,004/.test(await page.locator(".status").first().textContent()));
-  assert.deepEqual(await offsetsOf(page), before);
+  assert.deepEqual(await settled(page), before);
   await page.keyboard.press("G");
   await rowOf(page, 2_004);
 });

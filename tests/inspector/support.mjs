@@ -247,6 +247,35 @@ export const follow = (page, href) =>
 export const painted = (page) =>
   page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done()))));
 
+/** Scrolls the list by pixels, and waits until it is drawn there. A wheel's turn may come later, and together with the next. */
+export const scrolled = (page, by) =>
+  page.evaluate((pixels) => {
+    document.getElementById("events").scrollTop += pixels;
+    return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done())));
+  }, by);
+
+/** The offsets in sight and where they stand, as soon as they are the same in two looks. */
+export async function settled(page) {
+  let before;
+  return until("nothing moves any more", async () => {
+    await painted(page);
+    const now = (await rowsOf(page)).map(({ offset, top }) => [offset, Math.round(top)]);
+    const isSame = now.length > 0 && JSON.stringify(now) === before;
+    before = JSON.stringify(now);
+    return isSame ? now : undefined;
+  });
+}
+
+/** Waits until all of the panel is there. */
+export const isLoaded = (page) =>
+  until("nothing is loading any more", async () => {
+    const panel = page.locator("#panel-body");
+    return (await panel.locator("> *").count()) > 0 && (await panel.getByText("Loading").count()) === 0;
+  });
+
+/** Waits until what comes with the state of the stream is there: it comes later than its events. */
+export const knowsState = (page) => page.getByRole("button", { name: "Pause", exact: true }).waitFor();
+
 /** Waits until the page says how its connection is: `live`, `connection lost` … */
 export const says = (page, words) =>
   until(`the page says "${words}"`, async () => (await page.locator(".status").first().textContent()).includes(words));

@@ -28,6 +28,9 @@ const said = (page, stream) =>
     return heard.textContent;
   });
 
+/** These words with a time between them that was less than two minutes ago: a slow machine is not wrong. */
+const lately = (before, behind = "") => new RegExp(`^${before} (just now|[\\d.]+ s ago)${behind}$`);
+
 /** The path of the row that has the focus. */
 const focused = (page) => page.evaluate(() => document.activeElement?.dataset.path);
 
@@ -47,8 +50,10 @@ test("the tree says of each stream how many events it has, when it heard the las
   await stream.below("quiet").append({ type: "message" }, { type: "message" });
   await stream.below("held").append({ type: "stream.paused", payload: { reason: "lunch" } });
   const page = await aPage(t, pageOf(stream));
-  await soon(async () => assert.equal(await said(page, stream.below("quiet")), "quiet, 4 events, last just now"));
-  assert.equal(await said(page, stream.below("held")), "held, 3 events, last just now, paused");
+  await soon(async () => assert.match(await said(page, stream.below("quiet")), lately("quiet, 4 events, last")));
+  await soon(async () =>
+    assert.match(await said(page, stream.below("held")), lately("held, 3 events, last", ", paused")),
+  );
   assert.equal(await branch(page, stream.below("quiet")).locator(".count [aria-hidden]").textContent(), "4");
   await screenshot(t, page, "tree");
 });
@@ -118,7 +123,7 @@ test("a stream that is born or dies while somebody looks comes and goes", async 
   const page = await aPage(t, pageOf(stream));
   await branch(page, stream).waitFor();
   await grow(stream.below("baby"), {});
-  await soon(async () => assert.equal(await said(page, stream.below("baby")), "baby, 2 events, last just now"));
+  await soon(async () => assert.match(await said(page, stream.below("baby")), lately("baby, 2 events, last")));
   await stream.call("DELETE", `/api/streams${stream.path}/baby`);
   await branch(page, stream.below("baby")).waitFor({ state: "detached" });
 });
@@ -186,7 +191,7 @@ test("any path opens: the first event makes its stream", async (t) => {
   const coming = stream.below("to").below("come");
   await soon(async () => assert.equal(await said(page, coming), "come, no event yet"));
   await coming.append({ type: "message" });
-  await soon(async () => assert.equal(await said(page, coming), "come, 2 events, last just now"));
+  await soon(async () => assert.match(await said(page, coming), lately("come, 2 events, last")));
 });
 
 test("what cannot be a path is refused with the rule that it breaks", async (t) => {
@@ -284,7 +289,7 @@ test("on a phone the tree is a drawer that takes the focus and gives it back", a
   await screenshot(t, page, "tree-phone");
   await page.keyboard.press("Escape");
   await tree.waitFor({ state: "hidden" });
-  assert.equal(await button.evaluate((it) => it === document.activeElement), true);
+  await soon(async () => assert.equal(await button.evaluate((it) => it === document.activeElement), true));
 
   await button.tap();
   await page.mouse.click(380, 400);

@@ -91,12 +91,8 @@ test("what an agent is at is said as it changes", async (t) => {
   await stream.append({ type: "tool.completed", payload: { callId: payload.callId, result: "done" } });
   await stream.outputs(2);
   await is("idle");
-  assert.equal(
-    await agent(page)
-      .getByRole("button", { name: /^Turn \d/ })
-      .count(),
-    2,
-  );
+  const turns = agent(page).getByRole("button", { name: /^Turn \d/ });
+  await soon(async () => assert.equal(await turns.count(), 2));
   await stream.append({ type: "stream.paused" });
   await agent(page).getByText("the stream is paused").waitFor();
   await screenshot(t, page, "agents");
