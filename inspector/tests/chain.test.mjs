@@ -39,6 +39,9 @@ class Streams {
     return this.#streams.get(path) ?? [];
   }
 
+  question = async ({ path, offset, answers }) =>
+    this.of(path).findLast((it) => it.offset < offset && it.asks === answers);
+
   before = async ({ path, offset }) => this.of(path).filter((it) => it.offset <= offset && it.offset > offset - 3);
 
   after = async (path, offset, since) => {
@@ -51,7 +54,8 @@ class Streams {
 
   caused = async (by, path, offset) => {
     const all = this.of(path);
-    const isCaused = ({ cause }) => cause?.path === by.path && cause.offset === by.offset;
+    const isCaused = ({ cause, answers }) =>
+      (cause?.path === by.path && cause.offset === by.offset) || (answers !== undefined && answers === by.asks);
     const facts = all.filter((it) => it.offset > offset && isCaused(it));
     return { facts, upTo: all.length, head: all.length };
   };
@@ -107,6 +111,65 @@ test("events that name each other as causes end the chain", async () => {
   assert.deepEqual(names(followers.all()), ["two"]);
 });
 
+/** An agent's question about a call, or an answer to it, as the third of what is added to a stream. */
+const asks = (callId) => ({
+  payload: { callId, agent: "bot" },
+  metadata: { tailrace: { by: "subscription:bot" } },
+});
+const answers = (callId) => ({ payload: { callId } });
+
+test("a person's word goes on to the question that it answers, up and down", async () => {
+  const streams = new Streams();
+  const input = streams.add("/a", "input");
+  const other = streams.add("/a", "tool.approval-requested", input, asks("r.1"));
+  const question = streams.add("/a", "tool.approval-requested", input, asks("r.0"));
+  const forged = streams.add("/a", "tool.approval-requested", undefined, { payload: { callId: "r.0", agent: "bot" } });
+  const approved = streams.add("/a", "tool.approved", undefined, answers("r.0"));
+  const requested = streams.add("/a", "tool.requested", approved, asks("r.0"));
+  const completed = streams.add("/a", "tool.completed", undefined, answers("r.0"));
+  const last = streams.add("/a", "last", completed);
+  const { causes, end } = await upward(last, streams, signal);
+  assert.deepEqual(causes, [input, question, approved, requested, completed]);
+  assert.deepEqual(end, { kind: "outside" });
+
+  const followers = new Followers(input, streams);
+  await followers.look(signal, nothing);
+  assert.deepEqual(followers.behind(question), [approved]);
+  assert.deepEqual(followers.behind(requested), [completed]);
+  assert.deepEqual(followers.behind(other), []);
+  assert.deepEqual(followers.behind(forged), []);
+  assert.deepEqual(names(followers.all()).length, 6);
+  assert.equal(followers.hear(streams.add("/a", "tool.denied", undefined, answers("r.1"))), true);
+  assert.deepEqual(names(followers.behind(other)), ["tool.denied"]);
+});
+
+test("where an answer has a cause of its own, that is what it follows from", async () => {
+  const streams = new Streams();
+  streams.add("/a", "tool.approval-requested", undefined, asks("r.0"));
+  const rule = streams.add("/a", "rule");
+  const approved = streams.add("/a", "tool.approved", rule, answers("r.0"));
+  assert.deepEqual((await upward(approved, streams, signal)).causes, [rule]);
+});
+
+test("an answer to what nobody asked is a beginning, and says so", async () => {
+  const streams = new Streams();
+  const approved = streams.add("/a", "tool.approved", undefined, answers("r.0"));
+  const last = streams.add("/a", "last", approved);
+  const { causes, end } = await upward(last, streams, signal);
+  assert.deepEqual(causes, [approved]);
+  assert.deepEqual(end, { kind: "unasked" });
+});
+
+test("of a stream that is too long, the answer to a question is asked for", async () => {
+  const streams = new Streams({ page: 5 });
+  const of = streams.add("/a", "tool.approval-requested", undefined, asks("r.0"));
+  for (let count = 0; count < 20; count += 1) streams.add("/a", "noise");
+  streams.add("/a", "tool.denied", undefined, answers("r.0"));
+  const followers = new Followers(of, streams);
+  await followers.look(signal, nothing);
+  assert.deepEqual(names(followers.all()), ["tool.denied"]);
+});
+
 test("a long chain is not read to its end, and a cause that cannot be read is no cause that is gone", async () => {
   const streams = new Streams();
   let at = streams.add("/a", "first");
@@ -133,7 +196,7 @@ test("followers are found in the event's own stream, in those around, and in tho
   const followers = new Followers(of, streams);
   let grew = 0;
   await followers.look(signal, () => (grew += 1));
-  assert.deepEqual(names(followers.causedBy(of)), ["spawned", "copy"]);
+  assert.deepEqual(names(followers.behind(of)), ["spawned", "copy"]);
   assert.deepEqual(names(followers.all()), ["spawned", "copy", "there", "then"]);
   assert.deepEqual([...followers.looked.keys()].sort(), ["/a", "/a/child", "/elsewhere"]);
   assert.deepEqual(followers.unfinished, []);

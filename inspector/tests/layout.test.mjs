@@ -20,8 +20,8 @@ const fact = (offset, cause, more = {}) => ({
 /** `{2: 1, 3: 1}`: 2 and 3 were caused by 1, which is looked at. */
 function shown(causes, more = {}) {
   const facts = Object.entries(causes).map(([offset, cause]) => fact(Number(offset), cause));
-  const causedBy = ({ offset }) => facts.filter((it) => it.cause.offset === offset);
-  return { causes: [], end: { kind: "outside" }, of: fact(1), causedBy, opened: new Map(), allCauses: false, ...more };
+  const behind = ({ offset }) => facts.filter((it) => it.cause.offset === offset);
+  return { causes: [], end: { kind: "outside" }, of: fact(1), behind, opened: new Map(), allCauses: false, ...more };
 }
 
 const drawn = (of, mains = new Map()) => layout(shape(of), hierarchy, mains);
@@ -52,6 +52,26 @@ test("each row has one event, and each event but the first one edge from its cau
   assert.deepEqual(
     edges.map(({ to }) => to.row).sort((a, b) => a - b),
     [1, 2, 3, 4, 5, 6],
+  );
+});
+
+test("what answers is told from what was caused, in its row and on the way to it", () => {
+  const facts = [fact(2, 1), fact(3, undefined, { answers: "call" })];
+  const { thread, edges } = drawn(shown({}, { behind: ({ offset }) => (offset === 1 ? facts : []) }));
+  const answers = items(thread).filter(({ node }) => node.isAnswer);
+  assert.deepEqual(
+    answers.map(({ node }) => node.fact.offset),
+    [3],
+  );
+  assert.deepEqual(
+    edges.filter(({ isAnswer }) => isAnswer).map(({ to }) => to.row),
+    answers.map(({ row }) => row),
+  );
+  const alone = drawn(shown({}, { of: fact(3, undefined, { answers: "call" }) }));
+  assert.deepEqual(
+    items(alone.thread).map(({ node }) => node.isAnswer),
+    [false],
+    "without what it answers it is no answer",
   );
 });
 
@@ -120,8 +140,8 @@ test("an event says how long after its cause it came, and which stream it is in 
     [7, then],
     [8, back],
   ]);
-  const causedBy = ({ offset }) => [chain.get(offset)].filter(Boolean);
-  const nodes = items(drawn(shown({}, { causedBy })).thread).map(({ node }) => [node.afterMs, node.where]);
+  const behind = ({ offset }) => [chain.get(offset)].filter(Boolean);
+  const nodes = items(drawn(shown({}, { behind })).thread).map(({ node }) => [node.afterMs, node.where]);
   assert.deepEqual(nodes, [
     [undefined, undefined],
     [25, "/b/c"],

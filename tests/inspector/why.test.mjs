@@ -2,7 +2,8 @@
 /* global document -- in what runs in the page */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { aConversation, fits, runtime } from "./panels.mjs";
+import { toolConfigured, wants } from "../agents/support.mjs";
+import { aConversation, fits, provider, runtime } from "./panels.mjs";
 import { aStream, appendAll, openStream, phone, screenshot, soon } from "./support.mjs";
 
 const chain = (page) => page.getByRole("list", { name: "The chain of causes" });
@@ -57,6 +58,69 @@ test("from an answer one comes to what somebody said, through the stream of a su
   assert.match(await told(page), new RegExp(`goes back to event ${input.offset} of ${stream.path}, 6 steps up`));
   await page.goBack();
   await soon(async () => assert.match(await present(page).textContent(), /Have a poem written/));
+});
+
+/** An agent that deployed what a person approved. The tool is a person as well: both answer without naming a cause. */
+async function anApproval() {
+  const model = provider.model(({ messages }) =>
+    messages.at(-1).role === "tool" ? { content: "Done." } : { toolCalls: [wants("deploy", { to: "prod" })] },
+  );
+  const stream = runtime.stream();
+  await stream.append(toolConfigured("deploy", { approval: true }));
+  await stream.agent("bot", model.of("chat"));
+  const input = await stream.input("Deploy.");
+  const question = await stream.event("tool.approval-requested");
+  const { callId } = question.payload;
+  const approved = await stream.append({ type: "tool.approved", payload: { callId } });
+  await stream.event("tool.requested");
+  const completed = await stream.append({ type: "tool.completed", payload: { callId, result: "deployed" } });
+  await stream.outputs(2);
+  return { stream, input, question, approved, completed };
+}
+
+/** The types of the rows that are marked as answers. */
+const answering = (page) =>
+  links(page)
+    .filter({ has: page.getByText("answers", { exact: true }) })
+    .locator(".why-type")
+    .allTextContents();
+
+test("from what a person approved one comes to the question, and on to what was said first", async (t) => {
+  const { stream, input, question, approved, completed } = await anApproval();
+  const page = await openStream(t, stream, { query: { offset: completed.offset, panel: "why" } });
+  await looked(page);
+  const types = (await shown(page)).map((row) => row.split(" ")[1]);
+  const way = ["agent.input-added", "agent.turn-started", "agent.output-added", "tool.approval-requested"];
+  const call = ["tool.approved", "tool.requested", "tool.completed"];
+  assert.deepEqual(types, [...way, ...call]);
+  assert.match(await told(page), new RegExp(`goes back to event ${input.offset}, 6 steps up: from outside`));
+  assert.deepEqual(await answering(page), ["tool.approved", "tool.completed"]);
+  const row = links(page).filter({ hasText: "tool.approved" });
+  assert.match(await row.textContent(), /answers.*after what it answers/);
+  assert.equal(await page.locator(".why-graph path[data-answer=true]").count(), 2);
+  await screenshot(t, page, "why-answers");
+
+  await row.click();
+  await soon(async () => assert.match(await present(page).textContent(), /tool\.approved/));
+  await looked(page);
+  assert.match(await told(page), new RegExp(`goes back to event ${input.offset}, 4 steps up`));
+  assert.equal((await shown(page))[3], `${question.offset} tool.approval-requested`);
+
+  await links(page).first().click();
+  await soon(async () => assert.match(await present(page).textContent(), /Deploy\./));
+  await looked(page);
+  await soon(async () => assert.match(await told(page), /8 events followed/));
+  assert.ok((await shown(page)).includes(`${approved.offset} tool.approved`));
+  assert.deepEqual(await answering(page), ["tool.approved", "tool.completed"]);
+});
+
+test("a decision about a call that nobody asked for says so", async (t) => {
+  const stream = await aStream(runtime);
+  const { offset } = await stream.append({ type: "tool.denied", payload: { callId: "unknown.0" } });
+  const page = await openStream(t, stream, { query: { offset, panel: "why" } });
+  await looked(page);
+  assert.match(await chain(page).textContent(), /no question about that call was found/);
+  assert.deepEqual(await shown(page), [`${offset} tool.denied`]);
 });
 
 test("the key w asks why, and the graph is walked with the keyboard", async (t) => {

@@ -1,5 +1,6 @@
 /**
  * The chain of causes of an event: upward to the first outside input, downward to all that followed, in any stream.
+ * A person's word on a call has no cause, and is no beginning either: it follows from the question that it answers.
  *
  * An event knows its cause, but not what it caused. So what followed is found by looking: pages of the streams where it
  * may stand are read once, and every event in them is kept under its cause.
@@ -19,10 +20,15 @@ export interface Stretch {
 export interface Source {
   /** Some events up to this one, in order; without it when there is none. */
   before(of: Ref, signal: AbortSignal): Promise<readonly Fact[]>;
+  /** The question that an event answers; `undefined` when nobody asked, or so long ago that it was not found. */
+  question(of: Fact, signal: AbortSignal): Promise<Fact | undefined>;
   /** Events behind an offset, of an instant (milliseconds since 1970) or later. */
   after(path: string, offset: number, since: number, signal: AbortSignal): Promise<Stretch>;
-  /** What one event caused in a stream, behind an offset, whatever else stands there. It costs more than {@link after}. */
-  caused(by: Ref, path: string, offset: number, signal: AbortSignal): Promise<Stretch>;
+  /**
+   * What one event caused in a stream, behind an offset, and what answers it, whatever else stands there. It costs more
+   * than {@link after}.
+   */
+  caused(by: Fact, path: string, offset: number, signal: AbortSignal): Promise<Stretch>;
   /** Streams near this one that have events of this instant or later, the nearest first. */
   near(path: string, since: number, signal: AbortSignal): Promise<readonly string[]>;
   /** Any streams that have such events, page by page: those behind `after`, and what to go on with. */
@@ -40,6 +46,8 @@ export interface Streams {
 export type End =
   /** The first event has no cause. */
   | { readonly kind: "outside" }
+  /** The first event answers what was not found. */
+  | { readonly kind: "unasked" }
   /** The next one is not there any more. */
   | { readonly kind: "gone"; readonly ref: Ref }
   /** There is another event in its place: the stream was deleted, and begun anew. */
@@ -63,8 +71,19 @@ export async function upward(of: Fact, source: Source, signal: AbortSignal): Pro
   const known = new Map<string, Fact>();
   const seen = new Set([keyOf(of)]);
   for (let at = of; ;) {
-    const ref = at.cause;
-    if (!ref) return { causes, end: { kind: "outside" } };
+    let ref = at.cause;
+    if (!ref && at.answers === undefined) return { causes, end: { kind: "outside" } };
+    if (!ref) {
+      try {
+        const question = await source.question(at, signal);
+        if (!question) return { causes, end: { kind: "unasked" } };
+        known.set(keyOf(question), question);
+        ref = question;
+      } catch (error) {
+        if (signal.aborted) throw error;
+        return { causes, end: { kind: "failed", ref: at, error } };
+      }
+    }
     if (seen.has(keyOf(ref))) return { causes, end: { kind: "loop", ref } };
     if (causes.length >= LONGEST_CHAIN) return { causes, end: { kind: "further", ref } };
     if (!known.has(keyOf(ref))) {
@@ -111,7 +130,8 @@ export class Followers {
   /** How far each stream was looked at, in the order in which they came up. */
   readonly looked = new Map<string, Looked>();
   readonly #source: Source;
-  readonly #byCause = new Map<string, Map<string, Fact>>();
+  /** By the key of their cause, or of the question that they answer. */
+  readonly #behind = new Map<string, Map<string, Fact>>();
   /** Streams that have not been looked at, and may be, the nearest first. */
   #waiting: string[] = [];
   /** Where the list of all streams goes on; `null` at its end. */
@@ -122,9 +142,10 @@ export class Followers {
     this.#source = source;
   }
 
-  /** What an event caused, in the order of time. */
-  causedBy(ref: Ref): Fact[] {
-    const found = [...(this.#byCause.get(keyOf(ref))?.values() ?? [])];
+  /** What an event caused, and what answers it, in the order of time. */
+  behind(of: Fact): Fact[] {
+    const answers = of.asks === undefined ? [] : (this.#behind.get(questionKey(of.path, of.asks))?.values() ?? []);
+    const found = [...(this.#behind.get(keyOf(of))?.values() ?? []), ...answers];
     return found.sort((a, b) => a.at - b.at || (a.path === b.path ? a.offset - b.offset : a.path < b.path ? -1 : 1));
   }
 
@@ -132,8 +153,8 @@ export class Followers {
   all(): Fact[] {
     const found = new Map<string, Fact>([[keyOf(this.of), this.of]]);
     // A map goes on to what is added while one walks through it.
-    for (const at of found.keys()) {
-      for (const [key, fact] of this.#byCause.get(at) ?? []) if (!found.has(key)) found.set(key, fact);
+    for (const at of found.values()) {
+      for (const fact of this.behind(at)) if (!found.has(keyOf(fact))) found.set(keyOf(fact), fact);
     }
     return [...found.values()].slice(1);
   }
@@ -243,11 +264,12 @@ export class Followers {
   }
 
   #take(fact: Fact): boolean {
-    if (!fact.cause) return false;
-    const key = keyOf(fact.cause);
-    const known = this.#byCause.get(key) ?? new Map<string, Fact>();
+    const { path, cause, answers } = fact;
+    if (!cause && answers === undefined) return false;
+    const key = cause ? keyOf(cause) : questionKey(path, answers ?? "");
+    const known = this.#behind.get(key) ?? new Map<string, Fact>();
     if (known.has(keyOf(fact))) return false;
-    this.#byCause.set(key, known.set(keyOf(fact), fact));
+    this.#behind.set(key, known.set(keyOf(fact), fact));
     return true;
   }
 
@@ -262,5 +284,8 @@ export class Followers {
     this.#waiting = [...first, ...this.#waiting.filter((path) => !mentioned.has(path))];
   }
 }
+
+/** What a question is known by to those that answer it; an event's key ends with a number. */
+const questionKey = (path: string, asked: string): string => `${path};${asked}`;
 
 const askedUpTo = ({ upTo, asked }: Looked, by: Ref): number => Math.max(upTo, asked.get(keyOf(by)) ?? 0);

@@ -18,6 +18,10 @@ export interface Fact extends Ref {
   /** Milliseconds since 1970. */
   readonly at: number;
   readonly cause: Ref | undefined;
+  /** What it asks for, when it is an agent's question: an event of the same stream that {@link answers} the same answers it. */
+  readonly asks: string | undefined;
+  /** What was asked for, when it says that and has no cause: a person's word on a call. */
+  readonly answers: string | undefined;
   /** Who wrote it, as `metadata.tailrace.by` says. */
   readonly by: string | undefined;
   /** Other streams that it speaks of: what follows from it may stand there. */
@@ -30,7 +34,7 @@ export const keyOf = ({ path, offset }: Ref): string => `${path};${offset}`;
 /** @param said what is shown of the event */
 export function factOf(event: StoredEvent, said: { words: string; kind: string }): Fact {
   const { cause, metadata } = event;
-  const by = fieldsOf(metadata?.["tailrace"])["by"];
+  const { by } = fieldsOf(metadata?.["tailrace"]);
   return {
     path: event.streamPath,
     offset: event.offset,
@@ -38,10 +42,44 @@ export function factOf(event: StoredEvent, said: { words: string; kind: string }
     ...said,
     at: Date.parse(event.createdAt),
     cause: cause && { path: cause.streamPath, offset: cause.offset },
+    asks: askedBy(event),
+    answers: answeredBy(event),
     by: typeof by === "string" ? by : undefined,
     mentions: mentionsOf(event),
   };
 }
+
+/** What agents ask, and which events answer it by naming the same call. */
+const questions: readonly { readonly asks: string; readonly answers: readonly string[] }[] = [
+  { asks: "tool.approval-requested", answers: ["tool.approved", "tool.denied"] },
+  { asks: "tool.requested", answers: ["tool.completed", "tool.failed"] },
+];
+
+/** Anybody who may append may write such an event; only what its agent wrote is a question. */
+function askedBy({ type, payload, metadata }: StoredEvent): string | undefined {
+  const { callId, agent } = fieldsOf(payload);
+  if (typeof callId !== "string" || typeof agent !== "string") return undefined;
+  if (fieldsOf(metadata?.["tailrace"])["by"] !== `subscription:${agent}`) return undefined;
+  return questions.some(({ asks }) => asks === type) ? `${type} ${callId}` : undefined;
+}
+
+function answeredBy({ type, payload, cause }: StoredEvent): string | undefined {
+  const { callId } = fieldsOf(payload);
+  if (cause !== undefined || typeof callId !== "string") return undefined;
+  const question = questions.find(({ answers }) => answers.includes(type));
+  return question && `${question.asks} ${callId}`;
+}
+
+/** The types that answer a question. */
+export const typesThatAnswer = ({ type }: Fact): readonly string[] =>
+  questions.find(({ asks }) => asks === type)?.answers ?? [];
+
+/** The type of the question that is answered. */
+export const typeThatAsks = ({ type }: Fact): string | undefined =>
+  questions.find(({ answers }) => answers.includes(type))?.asks;
+
+/** Whether an event may follow from another. */
+export const mayFollow = (event: StoredEvent): boolean => event.cause !== undefined || answeredBy(event) !== undefined;
 
 const DEEPEST = 6;
 const MOST_MENTIONS = 20;

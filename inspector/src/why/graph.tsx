@@ -63,8 +63,8 @@ function Lines({ layout: { thread, edges, rows, lanes }, row }: { layout: Layout
   };
   return (
     <svg aria-hidden="true" width={LEFT * 2 + Math.min(lanes, MOST_LANES) * LANE} height={rows * row}>
-      {edges.map(({ from, to }) => (
-        <path key={`${from.row} ${to.row}`} d={line(from, to)} />
+      {edges.map(({ from, to, isAnswer }) => (
+        <path key={`${from.row} ${to.row}`} d={line(from, to)} data-answer={isAnswer} />
       ))}
       {itemsOf(thread).map(({ node, ...place }) => (
         <Dot key={node.key} node={node} x={x(place)} y={y(place)} />
@@ -131,7 +131,7 @@ function Row({ item, hands }: { item: Item; hands: Hands }): JSX.Element {
 }
 
 function EventLink({ node, left }: { node: Extract<Node, { kind: "event" }>; left: string }): JSX.Element {
-  const { fact, role, afterMs, where } = node;
+  const { fact, role, afterMs, isAnswer, where } = node;
   const { path, offset, type, words } = fact;
   return (
     <a
@@ -146,10 +146,11 @@ function EventLink({ node, left }: { node: Extract<Node, { kind: "event" }>; lef
         <span class="why-type" data-kind={fact.kind}>
           {type}
         </span>
+        {isAnswer && <span class="why-answers">answers</span>}
         {afterMs !== undefined && afterMs >= 0 && (
           <span class="why-gap">
             +{span(afterMs)}
-            <span class="unseen"> after its cause</span>
+            <span class="unseen"> after {isAnswer ? "what it answers" : "its cause"}</span>
           </span>
         )}
       </span>
@@ -167,6 +168,8 @@ function EventLink({ node, left }: { node: Extract<Node, { kind: "event" }>; lef
 
 function EndWords({ end, again }: { end: End; again: () => void }): JSX.Element | null {
   if (end.kind === "outside") return null;
+  if (end.kind === "unasked")
+    return <p class="why-end">It answers a call, but no question about that call was found.</p>;
   const { path, offset } = end.ref;
   const name = (
     <a href={`${pageOf(path, offset)}&panel=why`}>
@@ -188,7 +191,7 @@ function EndWords({ end, again }: { end: End; again: () => void }): JSX.Element 
     further: <>The chain goes on at {name}.</>,
     failed: (
       <>
-        {name} could not be read: {end.kind === "failed" && wordsOf(end.error)}{" "}
+        The chain could not be read on at {name}: {end.kind === "failed" && wordsOf(end.error)}{" "}
         <button type="button" class="quiet" onClick={again}>
           Try again
         </button>

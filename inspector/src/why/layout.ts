@@ -15,6 +15,8 @@ export type Node =
       readonly role: "cause" | "present" | "follower";
       /** Since what caused it; `undefined` for the first. */
       readonly afterMs: number | undefined;
+      /** Whether it was not caused by what stands before it, but is somebody's answer to that. */
+      readonly isAnswer: boolean;
       /** Which stream it is in, where that is not plain: by its whole path, or by the end of it where that was just said. */
       readonly where: string | undefined;
     }
@@ -54,7 +56,8 @@ export interface Shown {
   readonly causes: readonly Fact[];
   readonly end: End;
   readonly of: Fact;
-  readonly causedBy: (ref: Ref) => readonly Fact[];
+  /** What followed right from an event. */
+  readonly behind: (of: Fact) => readonly Fact[];
   /** How many followers of an event are shown, by its key, where one asked for more. */
   readonly opened: ReadonlyMap<string, number>;
   /** Whether all causes are seen, however many. */
@@ -84,13 +87,13 @@ export function shape(shown: Shown): Branch {
 }
 
 /** Adds what followed, the nearest first, until there is enough. */
-function grow(present: Branch, { of, causes, causedBy, opened }: Shown): void {
+function grow(present: Branch, { of, causes, behind, opened }: Shown): void {
   const seen = new Set([of, ...causes].map(keyOf));
   const queue: { branch: Branch; fact: Fact }[] = [{ branch: present, fact: of }];
   let left = MOST;
   // It goes on to what is added while one walks through it.
   for (const { branch, fact } of queue) {
-    const followers = causedBy(fact).filter((it) => !seen.has(keyOf(it)));
+    const followers = behind(fact).filter((it) => !seen.has(keyOf(it)));
     const asked = opened.get(keyOf(fact));
     const most = asked ?? Math.min(left, followers.length <= FEW ? FEW : FIRST);
     for (const follower of followers.slice(0, most)) {
@@ -112,7 +115,8 @@ function eventNode(fact: Fact, cause: Fact | undefined, role: "cause" | "present
   const afterMs = cause && Number.isFinite(fact.at - cause.at) ? fact.at - cause.at : undefined;
   const isSaid = path === (cause?.path ?? here);
   const where = !isSaid ? path : path === here ? undefined : path.slice(path.lastIndexOf("/") + 1);
-  return { kind: "event", key: keyOf(fact), fact, role, afterMs, where };
+  const isAnswer = cause !== undefined && fact.answers !== undefined;
+  return { kind: "event", key: keyOf(fact), fact, role, afterMs, isAnswer, where };
 }
 
 /** Nodes of which each follows from the one before, in one lane. */
@@ -131,9 +135,16 @@ export interface Place {
   readonly lane: number;
 }
 
+export interface Edge {
+  readonly from: Place;
+  readonly to: Place;
+  /** Whether what it leads to answers, and was not caused. */
+  readonly isAnswer: boolean;
+}
+
 export interface Layout {
   readonly thread: Thread;
-  readonly edges: readonly { readonly from: Place; readonly to: Place }[];
+  readonly edges: readonly Edge[];
   readonly rows: number;
   readonly lanes: number;
 }
@@ -148,7 +159,7 @@ export function layout(
   hierarchy: (data: Branch, then: (branch: Branch) => Branch[]) => HierarchyNode<Branch>,
   mains: Map<string, string>,
 ): Layout {
-  const edges: { from: Place; to: Place }[] = [];
+  const edges: Edge[] = [];
   let rows = 0;
   let lanes = 0;
   const lay = (start: HierarchyNode<Branch>, lane: number): Item[] => {
@@ -159,11 +170,11 @@ export function layout(
       const place = { row: rows, lane };
       rows += 1;
       const before = thread.at(-1);
-      if (before) edges.push({ from: { row: before.row, lane }, to: place });
+      if (before) edges.push({ from: { row: before.row, lane }, to: place, isAnswer: isAnswer(at) });
       const branches = (at.children ?? [])
         .filter((child) => child !== main)
         .map((child) => {
-          edges.push({ from: place, to: { row: rows, lane: lane + 1 } });
+          edges.push({ from: place, to: { row: rows, lane: lane + 1 }, isAnswer: isAnswer(child) });
           return lay(child, lane + 1);
         });
       thread.push({ node: at.data.node, ...place, branches });
@@ -174,6 +185,8 @@ export function layout(
   const whole = hierarchy(root, (branch) => branch.then).sum(() => 1);
   return { thread: lay(whole, 0), edges, rows, lanes };
 }
+
+const isAnswer = ({ data: { node } }: HierarchyNode<Branch>): boolean => node.kind === "event" && node.isAnswer;
 
 /** The follower with the most behind it; of equals the last. What is folded never is. */
 function mainOf(at: HierarchyNode<Branch>, mains: Map<string, string>): HierarchyNode<Branch> | undefined {

@@ -38,10 +38,10 @@ export function WhyPanel({ stream }: { stream: OpenStream }): JSX.Element | null
 
   const drawn = useMemo(() => {
     if (!chain || !hierarchy) return undefined;
-    const causedBy = (ref: Ref): Fact[] => chain.followers.causedBy(ref);
+    const behind = (fact: Fact): Fact[] => chain.followers.behind(fact);
     // While more comes, what is long may still turn out to be short.
     if (isLooking) mains.current.clear();
-    return layout(shape({ ...chain, causedBy, opened, allCauses }), hierarchy.of, mains.current);
+    return layout(shape({ ...chain, behind, opened, allCauses }), hierarchy.of, mains.current);
   }, [chain, changes, hierarchy, opened, allCauses, isLooking]);
 
   if (trouble && !chain) {
@@ -84,7 +84,7 @@ function Told({ chain, isLooking }: { chain: Chain; isLooking: boolean }): JSX.E
   return (
     <div class="why-told" role="status">
       <p>
-        {end.kind !== "outside" ? (
+        {!["outside", "unasked"].includes(end.kind) ? (
           `${count(causes.length, "cause is", "causes are")} known.`
         ) : first ? (
           <>

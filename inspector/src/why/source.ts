@@ -1,11 +1,11 @@
 /** Reads events for the graph of causes from the API. */
 import { TailraceError, type Child, type StoredEvent } from "tailrace";
-import { ask, page, root } from "../api/connection.ts";
+import { ask, lastOf, page, root } from "../api/connection.ts";
 import { parentOf } from "../api/path.ts";
 import { summary } from "../event/summary.ts";
 import { kindOf } from "../log/row.tsx";
 import type { Source, Streams, Stretch } from "./chain.ts";
-import { factOf, type Fact } from "./fact.ts";
+import { factOf, typesThatAnswer, typeThatAsks, type Fact } from "./fact.ts";
 
 /** Events on a page that is looked through. */
 const PAGE = 500;
@@ -13,6 +13,9 @@ const PAGE = 500;
 const BEFORE = 40;
 /** With details of each, that is the most of a page. */
 const STREAMS = 50;
+/** So far back a question is looked for, in pages of questions. */
+const PAGES_OF_QUESTIONS = 10;
+const QUESTIONS = 200;
 
 /** @param held an event of the open stream that need not be asked for */
 export function sourceOf(held: (path: string, offset: number) => StoredEvent | undefined): Source {
@@ -31,8 +34,26 @@ export function sourceOf(held: (path: string, offset: number) => StoredEvent | u
       return stretch(path, { afterOffset, since: new Date(since).toISOString(), limit: PAGE }, signal);
     },
 
-    caused({ path: of, offset }, path, afterOffset, signal) {
-      return stretch(path, { cause: offset, causePath: of, afterOffset, limit: PAGE }, signal);
+    async question(of, signal) {
+      const types = typeThatAsks(of);
+      let beforeOffset = of.offset;
+      for (let pages = 0; pages < PAGES_OF_QUESTIONS; pages += 1) {
+        const { entries } = await lastOf(of.path, { types, beforeOffset, last: QUESTIONS }, signal);
+        const found = entries.map(({ event }) => seen(event)).findLast(({ asks }) => asks === of.answers);
+        if (found || entries.length < QUESTIONS) return found;
+        beforeOffset = entries[0]?.event.offset ?? 0;
+      }
+      return undefined;
+    },
+
+    async caused(by, path, afterOffset, signal) {
+      const caused = stretch(path, { cause: by.offset, causePath: by.path, afterOffset, limit: PAGE }, signal);
+      if (by.asks === undefined || path !== by.path) return caused;
+      const types = typesThatAnswer(by).join(",");
+      const [one, other] = await Promise.all([caused, stretch(path, { types, afterOffset, limit: PAGE }, signal)]);
+      // Both looked at all up to here.
+      const upTo = Math.min(one.upTo, other.upTo);
+      return { facts: [...one.facts, ...other.facts], upTo, head: Math.max(one.head, other.head) };
     },
 
     async near(path, since, signal) {

@@ -3,7 +3,7 @@ import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import { heed } from "../api/connection.ts";
 import type { OpenStream } from "../log/open.ts";
 import { Followers, upward, type End } from "./chain.ts";
-import type { Fact } from "./fact.ts";
+import { mayFollow, type Fact } from "./fact.ts";
 import { seen, sourceOf } from "./source.ts";
 
 /** What followed is looked for where one rests so long. */
@@ -48,7 +48,7 @@ export function useChain(stream: OpenStream, at: number | undefined): Looking {
     setLooking(true);
     let followers: Followers | undefined;
     const unheard = stream.onEvent((event) => {
-      if (event.cause && followers?.hear(seen(event))) grew();
+      if (mayFollow(event) && followers?.hear(seen(event))) grew();
     });
     const look = async (): Promise<void> => {
       const event = at === undefined ? undefined : await stream.event(at, signal);
