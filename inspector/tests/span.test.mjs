@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
-import { HELD, Span } from "../src/log/span.ts";
+import { HELD, LOOKED_BACK_AT_ONCE, Span } from "../src/log/span.ts";
 
 /** A log whose pages are read as the server's are. */
 class Log {
@@ -238,6 +238,52 @@ test("a filter of types is the server's, and live events are looked at by it too
   while (await span.older()) assertWhole(span, log, isB);
   assert.equal(span.entries.length, 502);
   assert.ok(log.asked.length < 6, `${log.asked.length} pages`);
+});
+
+/** A log of so many events of which few are of the type that is asked for; it is looked back in as the server does. */
+const sparse = (head, matching) => {
+  const read = async ({ types, afterOffset = 0, beforeOffset = head + 1, last, limit }) => {
+    assert.equal(types, "b");
+    const from = last === undefined ? afterOffset : Math.max(0, beforeOffset - 1 - LOOKED_BACK_AT_ONCE);
+    const found = matching.filter((offset) => offset > from && offset < beforeOffset);
+    const entries = (last === undefined ? found.slice(0, limit) : found.slice(-last)).map((offset) => ({
+      event: { offset, type: "b", payload: {}, createdAt: "" },
+      size: 1,
+    }));
+    return { entries, afterOffset: beforeOffset - 1, head };
+  };
+  return new Span({ types: "b" }, read);
+};
+
+test("where the server looked back no further, nobody is told that there is no more, and one can go on", async () => {
+  const span = sparse(2_500_000, [7, 400_000, 1_600_000]);
+  await span.openAtHead();
+  assert.deepEqual([offsets(span), span.low, span.isTired], [[1_600_000], 1_500_000, true]);
+  assert.equal(await span.older(), false, "it waits for a person");
+  span.searchFurther();
+  await span.older();
+  assert.deepEqual([offsets(span), span.low, span.isTired], [[1_600_000], 500_000, true]);
+  span.searchFurther();
+  await span.older();
+  assert.deepEqual(offsets(span), [7, 400_000, 1_600_000]);
+  assert.deepEqual([span.isAtBegin, span.isTired], [true, false]);
+});
+
+test("what comes behind is read though looking back waits for a person", async () => {
+  const span = sparse(2_500_000, [1_700_000, 2_400_000]);
+  await span.openAround(2_000_000);
+  assert.deepEqual([offsets(span), span.low, span.isTired], [[1_700_000, 2_400_000], 999_999, true]);
+  assert.equal(span.isAtHead, true);
+  const filled = sparse(
+    2_500_000,
+    range(1, 833).map((n) => n * 3_000),
+  );
+  await filled.openAtHead();
+  assert.deepEqual(
+    [filled.isTired, filled.entries.length],
+    [false, 300],
+    "where enough was found it looked no further",
+  );
 });
 
 test("a text is looked for page by page down to the first event, and what was looked at is known", async () => {

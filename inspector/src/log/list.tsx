@@ -17,6 +17,7 @@ import { offset as chosen } from "../route.ts";
 import { appendLine } from "../tree/lines.tsx";
 import { isNarrow } from "../ui/narrow.ts";
 import { useVirtualizer } from "../ui/virtual.ts";
+import type { Span } from "./span.ts";
 import { view } from "./view.ts";
 
 /** Heights in pixels, as `log.css` has them. */
@@ -122,7 +123,7 @@ export function List({ stream }: { stream: OpenStream }): JSX.Element {
             stream.changes.value += 1;
           }}
         >
-          Search further: {span.low.toLocaleString("en")} events are not looked at
+          {lookedAt(span)}: look further
         </button>
       )}
       <Rail stream={stream} at={first?.offset} />
@@ -135,6 +136,13 @@ export function List({ stream }: { stream: OpenStream }): JSX.Element {
   );
 }
 
+/** How far was looked, where it could go on. */
+function lookedAt({ isAtBegin, low, high }: Span): string {
+  return isAtBegin
+    ? `Looked up to event ${high.toLocaleString("en")}`
+    : `Looked back to event ${(low + 1).toLocaleString("en")}`;
+}
+
 /** @param props.change counts the changes of the span, which says itself of none */
 function Nothing({ stream }: { stream: OpenStream; change: number }): JSX.Element {
   const span = stream.span.value;
@@ -143,7 +151,7 @@ function Nothing({ stream }: { stream: OpenStream; change: number }): JSX.Elemen
   if (isSearching) {
     return (
       <p class="nothing">
-        {span.isTired ? "Nothing found" : "Searching …"} down to event {span.low.toLocaleString("en")}
+        {span.isTired ? "Nothing found" : "Searching …"} down to event {(span.low + 1).toLocaleString("en")}
       </p>
     );
   }

@@ -17,6 +17,8 @@ const MOST_HELD = 32 * 1024 * 1024;
 
 /** So many events are searched before a person is asked whether to go on. */
 const SEARCHED_AT_ONCE = 50_000;
+/** So far back the server looks for the last events of some types: so many rows of its log, with an event or more each. */
+export const LOOKED_BACK_AT_ONCE = 1_000_000;
 
 export type Read = (query: Record<string, string | number | undefined>, signal: AbortSignal) => Promise<Page>;
 
@@ -38,6 +40,8 @@ export class Span {
   readonly #stop = new AbortController();
   #isFull = false;
   #searched = 0;
+  /** Whether the server stopped looking back before it had found all that was asked for. */
+  #isCutShort = false;
   #isAsking = { older: false, newer: false };
 
   constructor(filter: Filter, read: Read) {
@@ -51,14 +55,19 @@ export class Span {
     this.#stop.abort();
   }
 
-  /** Whether a search has looked at so much that it waits for a person's word. */
+  /** Whether so much was looked at that it waits for a person's word. */
   get isTired(): boolean {
+    return this.#isCutShort || this.#hasSearchedEnough;
+  }
+
+  get #hasSearchedEnough(): boolean {
     return this.#searched >= SEARCHED_AT_ONCE;
   }
 
-  /** Goes on with a search. */
+  /** Goes on with looking. */
   searchFurther(): void {
     this.#searched = 0;
+    this.#isCutShort = false;
   }
 
   /** Whether growing at one end lets go at the other. */
@@ -113,7 +122,7 @@ export class Span {
 
   /** Takes what comes behind. Resolves with whether anything changed. */
   async newer(): Promise<boolean> {
-    if (this.isAtHead || this.isTired || this.#isAsking.newer) return false;
+    if (this.isAtHead || this.#hasSearchedEnough || this.#isAsking.newer) return false;
     this.#isAsking.newer = true;
     const asked = this.high;
     try {
@@ -155,13 +164,17 @@ export class Span {
     return page;
   }
 
-  /** The last events before an offset, what matches of them; behind `low` there are no others. */
+  /** The last events before an offset, what matches of them; behind `low` there are no others, as far as the server looked. */
   async #before(before: number | undefined, most: number): Promise<{ entries: Entry[]; low: number; head: number }> {
     for (let wanted = most; ;) {
       const { entries, afterOffset, head } = await this.#page({ beforeOffset: before, last: wanted });
       const isCut = afterOffset < (before ?? head + 1) - 1;
       if (!isCut || wanted === 1 || entries.length === 0) {
-        const low = entries.length < wanted ? 0 : (entries[0]?.event.offset ?? 1) - 1;
+        const first = (entries[0]?.event.offset ?? before ?? head + 1) - 1;
+        // With types, fewer may be because it looked no further; then it looked at least so far.
+        const least = this.filter.types ? (before ?? head + 1) - 1 - LOOKED_BACK_AT_ONCE : 0;
+        const low = entries.length < wanted ? Math.max(0, Math.min(first, least)) : first;
+        this.#isCutShort = entries.length < wanted && low > 0;
         return { entries: entries.filter(this.#matches).map(held), low, head };
       }
       // The events are large: as many as a page carries, and of those the last ones.
