@@ -251,6 +251,66 @@ test("drafts stay: of a message and of an event, while one looks at other things
   assert.equal(await code(page).textContent(), '{"type": "half.an.event"}');
 });
 
+const drafts = (page) => page.evaluate(() => sessionStorage.getItem("tailrace-drafts"));
+
+test("drafts survive that the page is loaded anew, each with its stream, until they are appended", async (t) => {
+  const stream = await aStream(runtime);
+  const other = await aStream(runtime);
+  const page = await openStream(t, stream, { allow: [answered(422)] });
+  await message(page).fill("half a mess");
+  await writeEvent(page);
+  await replace(page, '{"type": "half.an.event"}');
+  await page.reload();
+  await code(page).waitFor();
+  assert.equal(await code(page).textContent(), '{"type": "half.an.event"}');
+  await page.locator("#composer-message").click();
+  assert.equal(await message(page).inputValue(), "half a mess");
+  await page.goto(pageOf(other));
+  await message(page).waitFor();
+  assert.equal(await message(page).inputValue(), "");
+
+  await page.goto(pageOf(stream));
+  await message(page).press("Enter");
+  await stream.until("message");
+  await writeEvent(page);
+  await saysOf(page, /would take it/);
+  await page.getByRole("button", { name: "Append" }).click();
+  await saysOf(page, /^Appended/);
+  await page.locator("#composer-message").click();
+  await page.reload();
+  await message(page).waitFor();
+  assert.equal(await message(page).inputValue(), "");
+  await writeEvent(page);
+  assert.match(await code(page).textContent(), /"hello"/, "it begins with the example again");
+  await page.locator("#composer-message").click();
+  await soon(async () => assert.equal(await drafts(page), null));
+});
+
+test("no secret of a draft is kept, and nothing that is too large", async (t) => {
+  const stream = await aStream(runtime);
+  const page = await openStream(t, stream, { allow: [answered(422)] });
+  await writeEvent(page);
+  const headers = { authorization: "Bearer hunter2hunter2" };
+  const agent = { api: "chat", model: "m", secret: "HUNTER3", baseUrl: "https://example.com" };
+  await replace(page, { type: "subscription.configured", payload: { slug: "mine", headers, target: { agent } } });
+  await soon(async () => assert.match((await drafts(page)) ?? "", /mine/));
+  assert.doesNotMatch(await drafts(page), /hunter/i);
+  await page.reload();
+  await code(page).waitFor();
+  assert.match(await code(page).textContent(), /"slug":"mine","headers":\{"authorization":""\}.*"secret":""/);
+
+  await page.locator("#composer-message").click();
+  await message(page).fill("the key is sk-0123456789abcdef0123");
+  await page.reload();
+  await message(page).waitFor();
+  assert.equal(await message(page).inputValue(), "");
+  await message(page).fill("x".repeat(100_000));
+  await page.reload();
+  await message(page).waitFor();
+  assert.equal(await message(page).inputValue(), "");
+  assert.ok((await drafts(page)).length < 1_000);
+});
+
 test("a template is put into the editor, and what stood there comes back by undoing", async (t) => {
   const stream = await aStream(runtime);
   const page = await openStream(t, stream);

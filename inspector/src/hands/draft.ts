@@ -1,22 +1,47 @@
-/** What a person is writing, by stream: it stays while they look at something else. */
+/** What a person is writing, by stream: it stays while they look at something else, and when the page is loaded anew. */
 import { signal, type Signal } from "@preact/signals";
 import { isNarrow } from "../ui/narrow.ts";
 import { go } from "../route.ts";
+import { keepable, recall, remember, withoutSecrets, type Remembered } from "./remembered.ts";
 import { template, textOf } from "./templates.ts";
 
+const blank = textOf(template("message"));
+
 export class Draft {
-  readonly mode = signal<"message" | "event">("message");
+  readonly mode: Signal<"message" | "event">;
   /** What is said to the agent. */
-  readonly message = signal("");
+  readonly message: Signal<string>;
   /** The agent that it is for, when there are several; empty: all of them. */
-  readonly to = signal("");
+  readonly to: Signal<string>;
   /** The event, as JSON. */
-  readonly event = signal(textOf(template("message")));
+  readonly event: Signal<string>;
+  /** The event that was appended last: it still stands there, and is no draft any more. */
+  readonly appended = signal(blank);
   /** Counts the times when the event was put there from elsewhere: an editor takes it then. */
   readonly given = signal(0);
 
   /** What stood there before, while no editor is there that could undo it. */
   replaced: string | undefined;
+
+  /** @param begun what it begins with */
+  constructor({ mode, message, to, event }: Remembered) {
+    this.mode = signal(mode ?? "message");
+    this.message = signal(message ?? "");
+    this.to = signal(to ?? "");
+    this.event = signal(event ?? blank);
+  }
+
+  /** What of it outlives the page. */
+  get kept(): Remembered {
+    const text = this.event.value;
+    const event = text === blank || text === this.appended.value ? undefined : withoutSecrets(text);
+    return {
+      mode: this.mode.value === "event" ? "event" : undefined,
+      message: keepable(this.message.value),
+      to: this.to.value || undefined,
+      event,
+    };
+  }
 
   /** Puts another event there; one step of undoing brings back what was there. */
   give(text: string): void {
@@ -31,10 +56,33 @@ const drafts = new Map<string, Draft>();
 export function draftOf(path: string): Draft {
   const known = drafts.get(path);
   if (known) return known;
-  const draft = new Draft();
+  const draft = new Draft(recall(path));
   drafts.set(path, draft);
+  const { mode, message, to, event, appended } = draft;
+  for (const part of [mode, message, to, event, appended]) part.subscribe(() => changed(path));
   return draft;
 }
+
+/** A draft is kept when somebody stops typing. */
+const TYPING_MS = 300;
+
+let timer: ReturnType<typeof setTimeout> | undefined;
+const unkept = new Set<string>();
+
+function changed(path: string): void {
+  unkept.add(path);
+  clearTimeout(timer);
+  timer = setTimeout(keepAll, TYPING_MS);
+}
+
+function keepAll(): void {
+  clearTimeout(timer);
+  if (unkept.size === 0) return;
+  remember(new Map([...unkept].map((path) => [path, draftOf(path).kept])));
+  unkept.clear();
+}
+
+addEventListener("pagehide", keepAll);
 
 /** Set when the editor is to have the focus as soon as it is there. */
 export const wantsFocus: Signal<boolean> = signal(false);

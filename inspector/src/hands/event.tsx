@@ -58,6 +58,7 @@ export function EventForm({ stream, draft }: { stream: OpenStream; draft: Draft 
     judge({ is: "appending" });
     try {
       const stored = await post(stream.path, text);
+      draft.appended.value = text;
       done(stream.path, stored);
       judge({ is: "appended", offset: stored[0]?.offset ?? 0, count: stored.length });
       editor.current?.mark(undefined);
