@@ -107,7 +107,8 @@ export function normalized(path: string): string {
 const encoded = (path: string): string =>
   path.replace(/[^/]+/g, (segment) => encodeURIComponent(segment).replace(/%(3A|40)/g, decodeURIComponent));
 
-function encodedQuery(query: Query = {}): string {
+function encodedQuery(query: Query | undefined): string {
+  if (query === undefined) return "";
   const parameters = new URLSearchParams();
   for (const [name, value] of Object.entries(query)) {
     if (value !== undefined && value !== false) parameters.set(name, String(value));

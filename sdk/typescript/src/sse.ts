@@ -4,15 +4,16 @@ import { createParser, type EventSourceMessage } from "eventsource-parser";
 export type Said = EventSourceMessage | { readonly retryMs: number };
 
 /**
- * The messages of an event stream, wherever its bytes are cut; what is not whole at its end is none. The next piece is read
- * when all of the last one was taken, so no more than one piece and one unfinished message are ever held.
+ * The messages of an event stream, wherever its bytes are cut, those that a piece of it finishes together; what is not whole
+ * at its end is none. The next piece is read when the last one was taken, so no more than one and one unfinished message are
+ * ever held.
  *
  * @param reading is told when it begins to wait for bytes, and when some came
  */
 export async function* messages(
   body: ReadableStream<Uint8Array>,
   reading: { begins(): void; ends(): void },
-): AsyncGenerator<Said, void, undefined> {
+): AsyncGenerator<readonly Said[], void, undefined> {
   let parsed: Said[] = [];
   const parser = createParser({
     onEvent: (message) => parsed.push(message),
@@ -30,7 +31,7 @@ export async function* messages(
       parser.feed(decoder.decode(value, { stream: true }));
       const taken = parsed;
       parsed = [];
-      yield* taken;
+      yield taken;
     }
   } finally {
     // The connection is let go of, whoever ended it.

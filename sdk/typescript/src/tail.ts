@@ -61,6 +61,8 @@ export class Tail<Event> implements AsyncIterableIterator<Event, void, undefined
 class Position {
   generation: string | undefined;
   offset = 0;
+  /** This connection has said that all there is was seen. */
+  isCaughtUp = false;
 
   constructor(readonly options: TailOptions) {}
 
@@ -76,16 +78,18 @@ class Position {
 
   /** Goes on to an id; says whether that lies ahead. In another generation we begin anew. */
   goTo(id: string): boolean {
-    const [, offset, generation] = /^(\d+)(?:\.(.+))?$/.exec(id) ?? [];
-    if (offset === undefined) return false;
+    const parts = /^(\d+)(?:\.(.+))?$/.exec(id);
+    if (parts === null) return false;
+    const offset = Number(parts[1]);
+    const generation = parts[2];
     if (generation !== undefined && generation !== this.generation) {
       const isReset = this.generation !== undefined;
       this.generation = generation;
       this.offset = 0;
       if (isReset) this.options.onReset?.();
     }
-    if (Number(offset) <= this.offset) return false;
-    this.offset = Number(offset);
+    if (offset <= this.offset) return false;
+    this.offset = offset;
     return true;
   }
 }
@@ -109,7 +113,10 @@ async function* follow(
         if (body instanceof Passing) failure = body;
         else {
           const reading = { begins: () => connected.within(silenceMs), ends: () => connected.unlimited() };
-          yield* heard(messages(body, reading), connection.parse, position, wait, backoff);
+          for await (const said of messages(body, reading)) {
+            // One generator that is awaited for each event, not three: that is most of what a tail takes.
+            for (const event of heard(said, connection.parse, position, wait, backoff)) yield event;
+          }
         }
       } catch (error) {
         if (error instanceof TailraceError || error instanceof Thrown) throw error;
@@ -137,6 +144,7 @@ async function connect(
   limit: Limit,
 ): Promise<ReadableStream<Uint8Array> | Passing> {
   const headers = { accept: "text/event-stream", ...position.lastEventId };
+  position.isCaughtUp = false;
   limit.within(patienceMs);
   const response = await send(connection, { api: "streams", path, query: position.query, headers }, limit.signal);
   if (response.ok && response.body && response.headers.get("content-type")?.startsWith("text/event-stream")) {
@@ -151,17 +159,16 @@ async function connect(
   );
 }
 
-/** The events of one connection that are new. */
-async function* heard(
-  said: AsyncIterable<Said>,
+/** The events that are new in what a connection said. */
+function* heard(
+  said: readonly Said[],
   parse: Connection["parse"],
   position: Position,
   wait: { ms: number },
   backoff: Backoff,
-): AsyncGenerator<StoredEvent, void, undefined> {
+): Generator<StoredEvent, void, undefined> {
   const { onCaughtUp, onEphemeral } = position.options;
-  let caughtUp = false;
-  for await (const message of said) {
+  for (const message of said) {
     if ("retryMs" in message) {
       wait.ms = message.retryMs;
       continue;
@@ -170,8 +177,8 @@ async function* heard(
     const isAhead = tell(() => message.id !== undefined && position.goTo(message.id));
     if (message.event === undefined || message.event === "message") {
       if (isAhead) yield data as StoredEvent;
-    } else if (message.event === "tail" && !caughtUp) {
-      caughtUp = true;
+    } else if (message.event === "tail" && !position.isCaughtUp) {
+      position.isCaughtUp = true;
       tell(() => onCaughtUp?.((data as { offset: number }).offset));
     } else if (message.event === "ephemeral") {
       tell(() => onEphemeral?.(data as EphemeralEvent));
