@@ -200,10 +200,11 @@ fn prepare_events(
     batch: bool,
 ) -> Result<Prepared, Problem> {
     let mut entries = Vec::with_capacity(events.len());
-    for event in events {
-        caller.check(types::power_for(&event.event_type).into(), path)?;
+    for (index, event) in events.into_iter().enumerate() {
+        let at_index = |problem: Problem| if batch { problem.at_index(index) } else { problem };
+        caller.check(types::power_for(&event.event_type).into(), path).map_err(at_index)?;
         if wish.ephemeral && types::is_reserved(&event.event_type) {
-            return Err(Problem::ReservedType { event_type: event.event_type });
+            return Err(at_index(Problem::ReservedType { event_type: event.event_type }));
         }
         entries.push(Entry {
             origin: origin(path, wish.cause.as_ref(), event.cause.as_ref()),

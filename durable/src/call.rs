@@ -19,7 +19,7 @@ use crate::raw::{self, Bytes};
 use crate::sql::{Sql, Text};
 use crate::stream::{Moment, Stream};
 use crate::wire::{Answer, Append, Frame, Reply};
-use crate::{Failure, children, hooks, obligation};
+use crate::{Failure, children, hooks, obligation, schedule};
 pub use delivery::{end_request, hold, lease, pick, say, settle_lease, standing, subscriptions, take_pushes, unpick};
 
 /// An answer, and what those who follow live are to be sent.
@@ -224,6 +224,8 @@ pub fn state<S: Sql>(stream: &Stream<S>, now: Millis, at: Option<u64>) -> Done<S
         for (slug, schedule) in body.get_mut("schedules").and_then(Value::as_object_mut).into_iter().flatten() {
             if let (Value::Object(schedule), Some(next)) = (schedule, life.schedules.get(slug)) {
                 schedule.insert("nextRun".to_owned(), json!(to_rfc3339(next.due)));
+                let coming = schedule::coming(life, slug, limits::RUNS_TOLD);
+                schedule.insert("nextRuns".to_owned(), coming.map(to_rfc3339).collect());
                 schedule.insert("runs".to_owned(), json!(next.runs));
             }
         }

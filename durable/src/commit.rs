@@ -13,6 +13,7 @@ use tailrace_model::control::Control;
 use tailrace_model::json;
 use tailrace_model::limits;
 use tailrace_model::line::{self, StoredEvent};
+use tailrace_model::state::Pause;
 use tailrace_model::types;
 
 use crate::log::{Drafts, Place, Reader, Stored};
@@ -134,7 +135,13 @@ pub fn commit_if<S: Sql>(
 ) -> Result<Committed, Failure> {
     // Check.
     let mut next = Next::after(stream, now);
-    let verdicts = check(stream, kind, entries, expected, &mut next)?;
+    let is_batch = entries.len() > 1 && matches!(kind, Kind::Client | Kind::Import);
+    let at_index = |failure: Failure, index| if is_batch { failure.at_index(index) } else { failure };
+    let mut checks = Checks::begin(stream, entries, expected)?;
+    for (index, entry) in entries.iter().enumerate() {
+        checks.check(stream, kind, index, entry, &mut next).map_err(|failure| at_index(failure, index))?;
+    }
+    let verdicts = checks.verdicts;
     if !verdicts.iter().any(|verdict| matches!(verdict, Verdict::Append(_))) {
         return Ok(duplicates_only(verdicts));
     }
@@ -144,9 +151,11 @@ pub fn commit_if<S: Sql>(
         next.birth(stream, now)?;
     }
     let mut places = Vec::with_capacity(entries.len());
-    for (entry, verdict) in entries.iter().zip(&verdicts) {
+    for (index, (entry, verdict)) in entries.iter().zip(&verdicts).enumerate() {
         places.push(match verdict {
-            Verdict::Append(cause) => Some(next.line(stream, entry, cause.as_ref())?),
+            Verdict::Append(cause) => {
+                Some(next.line(stream, entry, cause.as_ref()).map_err(|failure| at_index(failure, index))?)
+            }
             _ => None,
         });
     }
@@ -183,55 +192,78 @@ pub fn commit_if<S: Sql>(
     Ok(Committed { events, tripped, written, drafts })
 }
 
-/// Idempotency, pause, hops, expected offset: in this order, entry by entry, each seeing what those before it do.
-fn check<S: Sql>(
-    stream: &Stream<S>,
-    kind: Kind,
-    entries: &[Entry],
-    mut first_expected: Option<u64>,
-    next: &mut Next,
-) -> Result<Vec<Verdict>, Failure> {
-    let mut reader = Reader::default();
-    let wanted: Vec<&str> = entries.iter().filter_map(|entry| entry.key.as_deref()).collect();
-    let used = if stream.life.is_some() { keys::find(&stream.sql, &wanted)? } else { HashMap::new() };
-    let mut in_batch: HashMap<&str, usize> = HashMap::new();
-    let mut offset = stream.head().max(1);
-    let mut paused = stream.life.as_ref().and_then(|life| life.state.paused.clone());
-    let mut verdicts = Vec::with_capacity(entries.len());
-    for (index, entry) in entries.iter().enumerate() {
+/// What is found out about the entries of one commit, entry by entry, each seeing what those before it do.
+struct Checks<'e> {
+    reader: Reader,
+    /// Where the keys of these entries were used before.
+    used: HashMap<String, u64>,
+    /// Which entry has used a key first.
+    in_batch: HashMap<&'e str, (usize, &'e Entry)>,
+    /// The last offset so far.
+    offset: u64,
+    /// What the first event that is written must get.
+    expected: Option<u64>,
+    paused: Option<Pause>,
+    verdicts: Vec<Verdict>,
+}
+
+impl<'e> Checks<'e> {
+    fn begin<S: Sql>(stream: &Stream<S>, entries: &'e [Entry], expected: Option<u64>) -> Result<Self, Failure> {
+        let wanted: Vec<&str> = entries.iter().filter_map(|entry| entry.key.as_deref()).collect();
+        Ok(Self {
+            reader: Reader::default(),
+            used: if stream.life.is_some() { keys::find(&stream.sql, &wanted)? } else { HashMap::new() },
+            in_batch: HashMap::new(),
+            offset: stream.head().max(1),
+            expected,
+            paused: stream.life.as_ref().and_then(|life| life.state.paused.clone()),
+            verdicts: Vec::with_capacity(entries.len()),
+        })
+    }
+
+    /// Idempotency, pause, hops, expected offset: in this order.
+    fn check<S: Sql>(
+        &mut self,
+        stream: &Stream<S>,
+        kind: Kind,
+        index: usize,
+        entry: &'e Entry,
+        next: &mut Next,
+    ) -> Result<(), Failure> {
         if let Some(key) = entry.key.as_deref() {
-            if let Some(&first) = used.get(key) {
-                let stored = reader.event_at(&stream.sql, first)?;
+            if let Some(&first) = self.used.get(key) {
+                let stored = self.reader.event_at(&stream.sql, first)?;
                 let stored = stored.ok_or_else(|| Failure::Storage(format!("no event at offset {first}")))?;
                 same_content(kind, entry, first, &stored)?;
                 let line = Line::Stored(stored.line);
-                verdicts.push(Verdict::Duplicate(Appended { offset: first, line, duplicate: true }));
-                continue;
+                self.verdicts.push(Verdict::Duplicate(Appended { offset: first, line, duplicate: true }));
+                return Ok(());
             }
-            if let Some(&first) = in_batch.get(key) {
+            if let Some((first, before)) = self.in_batch.get(key) {
                 let content = |entry: &Entry| line::content_of_fragment(&entry.fragment);
-                if entries.get(first).and_then(content) != content(entry) {
-                    return Err(Problem::IdempotencyConflict { offset: offset_of(&verdicts, first, stream) }.into());
+                if content(before) != content(entry) {
+                    let offset = offset_of(&self.verdicts, *first, stream);
+                    return Err(Problem::IdempotencyConflict { offset }.into());
                 }
-                verdicts.push(Verdict::Repeats(first));
-                continue;
+                self.verdicts.push(Verdict::Repeats(*first));
+                return Ok(());
             }
-            in_batch.insert(key, index);
+            self.in_batch.insert(key, (index, entry));
         }
-        if let (Some(pause), Kind::Client | Kind::Import) = (&paused, kind)
+        if let (Some(pause), Kind::Client | Kind::Import) = (&self.paused, kind)
             && !types::is_control(&entry.event_type)
             && !types::configures_tool(&entry.event_type)
         {
             return Err(Problem::StreamPaused { reason: pause.reason.clone(), since: pause.since }.into());
         }
-        let cause = resolve(stream, &mut reader, entry.origin.as_ref())?;
+        let cause = resolve(stream, &mut self.reader, entry.origin.as_ref())?;
         if let Some(cause) = &cause {
             cause.check_hops()?;
         }
-        offset += 1;
-        for expected in [entry.expected, first_expected.take()].into_iter().flatten() {
-            if expected != offset {
-                return Err(Problem::OffsetMismatch { expected, actual: offset }.into());
+        self.offset += 1;
+        for expected in [entry.expected, self.expected.take()].into_iter().flatten() {
+            if expected != self.offset {
+                return Err(Problem::OffsetMismatch { expected, actual: self.offset }.into());
             }
         }
         if matches!(kind, Kind::Client | Kind::Settle) {
@@ -242,15 +274,15 @@ fn check<S: Sql>(
             && let Some(control) = read_control(entry)
         {
             // What begins the window anew is not counted itself.
-            next.apply(stream, offset, control)?;
-            paused.clone_from(&next.state(stream).paused);
+            next.apply(stream, self.offset, control)?;
+            self.paused.clone_from(&next.state(stream).paused);
         }
         if kind == Kind::Hook {
             next.hooks += 1;
         }
-        verdicts.push(Verdict::Append(cause));
+        self.verdicts.push(Verdict::Append(cause));
+        Ok(())
     }
-    Ok(verdicts)
 }
 
 /// The same key must come with the same type and payload. Only clients' keys are compared: a repeated delivery of a

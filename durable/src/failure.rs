@@ -13,6 +13,17 @@ pub enum Failure {
     Storage(String),
 }
 
+impl Failure {
+    /// The same of an element of a batch.
+    #[must_use]
+    pub fn at_index(self, index: usize) -> Self {
+        match self {
+            Self::Refused(problem) => Self::Refused(problem.at_index(index)),
+            Self::Storage(_) => self,
+        }
+    }
+}
+
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
         Self::Refused(problem)

@@ -8,7 +8,7 @@
 //! | [`stream`] | one stream: loads it, and is the way to everything below |
 //! | [`call`] | every call that reaches it, and its answer |
 //! | [`commit`] | the commit path: check, then write |
-//! | [`log`] | how events lie in rows; [`page`] reads them back |
+//! | [`log`] | how events lie in rows; [`page`] reads them back, `scan` looks for a few among many |
 //! | [`breaker`] | the exact sliding window |
 //! | [`keys`] | idempotency |
 //! | [`control`] | the control state as rows, now and at any past offset |
@@ -44,6 +44,7 @@ pub mod page;
 pub mod parking;
 pub mod raw;
 pub mod runner;
+mod scan;
 pub mod schedule;
 pub mod schema;
 pub mod speech;

@@ -9,12 +9,9 @@ use tailrace_model::{json, limits};
 
 use crate::Failure;
 use crate::log::{SEPARATOR, lines_with_types};
+use crate::scan::{FAR_ROWS, NEAR_ROWS, Sieve, Stretch};
 use crate::sql::{Row, Sql, Text};
 use crate::stream::Stream;
-
-/// Rows that the database passes over in one go when a filter applies: few at first, for a match is near most often.
-const FIRST_STRETCH_ROWS: u64 = 200;
-const STRETCH_ROWS: u64 = 5_000;
 
 /// Which events to read.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -184,17 +181,16 @@ fn last_row<S: Sql>(sql: &S, first: u64, last: u64, max_bytes: u64) -> Result<u6
 /// What an event must be like to be on the page.
 struct Filter {
     types: Option<TypeFilter>,
-    /// One of these stands in the types of a row that may match: the database passes over all others. An empty one stands
-    /// anywhere.
-    pieces: [String; 4],
     cause: Option<Caused>,
+    /// What rows with a match have.
+    sieve: Sieve,
 }
 
 /// Caused by an event of this stream, or of another.
 struct Caused {
     path: String,
     offset: u64,
-    /// How that stands in a line: the database looks for it before any line is parsed.
+    /// How that stands in a line.
     text: String,
 }
 
@@ -207,8 +203,9 @@ impl Filter {
             path,
             offset,
         });
-        let pieces = types.as_ref().and_then(TypeFilter::pieces).unwrap_or_default();
-        Ok(Self { types, pieces, cause })
+        let text = cause.as_ref().map_or("", |caused| &caused.text);
+        let sieve = Sieve::of_types(types.as_ref()).with_text(text);
+        Ok(Self { types, cause, sieve })
     }
 
     fn is_empty(&self) -> bool {
@@ -222,10 +219,6 @@ impl Filter {
     fn matches(&self, event_type: &str, line: &str) -> bool {
         self.types.as_ref().is_none_or(|filter| filter.matches(event_type))
             && self.cause.as_ref().is_none_or(|caused| caused.matches(line))
-    }
-
-    fn text(&self) -> &str {
-        self.cause.as_ref().map_or("", |caused| &caused.text)
     }
 }
 
@@ -245,17 +238,12 @@ fn forward<S: Sql>(sql: &S, filter: &Filter, range: Range, room: Room) -> Result
     let mut after = range.first - 1;
     let mut scanned = 0;
     'scan: while after < range.last && scanned < limits::PAGE_SCAN_ROWS {
-        let rows = if scanned == 0 { FIRST_STRETCH_ROWS } else { STRETCH_ROWS };
-        let stretch = sql.run(
-            "SELECT max(last), count(*) FROM (SELECT last FROM log WHERE last > ? ORDER BY last LIMIT ?)",
-            &[after.into(), rows.into()],
-        )?;
-        let (end, rows) = stretch.first().map_or((0, 0), |row| (row.number(0), row.number(1)));
-        if rows == 0 {
+        let stretch = Stretch::behind(sql, after, if scanned == 0 { NEAR_ROWS } else { FAR_ROWS })?;
+        if stretch.rows == 0 {
             break;
         }
-        scanned += rows;
-        for head in candidates(sql, filter, after, end)? {
+        scanned += stretch.rows;
+        for head in filter.sieve.rows(sql, after, stretch.end)? {
             for (offset, line) in matching(sql, filter, &head)? {
                 if offset < range.first || offset > range.last {
                     continue;
@@ -270,28 +258,9 @@ fn forward<S: Sql>(sql: &S, filter: &Filter, range: Range, room: Room) -> Result
                 break 'scan;
             }
         }
-        after = end.min(range.last);
+        after = stretch.end.min(range.last);
     }
     Ok(found.into_page(after))
-}
-
-/// The rows behind `after`, up to `end`, in which the database finds what a match must have.
-fn candidates<S: Sql>(sql: &S, filter: &Filter, after: u64, end: u64) -> Result<Vec<Row>, Failure> {
-    let [a, b, c, d] = &filter.pieces;
-    sql.run(
-        "SELECT last, count, types FROM log WHERE last > ?1 AND last <= ?2
-           AND (instr(types, ?3) OR instr(types, ?4) OR instr(types, ?5) OR instr(types, ?6))
-           AND (?7 = '' OR instr(lines, ?7)) ORDER BY last",
-        &[
-            after.into(),
-            end.into(),
-            a.as_str().into(),
-            b.as_str().into(),
-            c.as_str().into(),
-            d.as_str().into(),
-            filter.text().into(),
-        ],
-    )
 }
 
 /// The offset of the first of the last `count` matching events, and how many of them there are.
@@ -303,7 +272,7 @@ fn first_of_last<S: Sql>(sql: &S, filter: &Filter, range: Range, count: u64) -> 
     let mut end = last.first().map_or(0, |row| row.number(0));
     let mut scanned = 0;
     while end >= range.first && scanned < limits::LAST_SCAN_ROWS {
-        let rows = if scanned == 0 { FIRST_STRETCH_ROWS } else { STRETCH_ROWS };
+        let rows = if scanned == 0 { NEAR_ROWS } else { FAR_ROWS };
         // A stretch ends where the next row's begins; 0 when there is none before.
         let before = sql.run(
             "SELECT last FROM log WHERE last <= ? ORDER BY last DESC LIMIT 1 OFFSET ?",
@@ -311,7 +280,7 @@ fn first_of_last<S: Sql>(sql: &S, filter: &Filter, range: Range, count: u64) -> 
         )?;
         let before = before.first().map_or(0, |row| row.number(0));
         scanned += rows;
-        for head in candidates(sql, filter, before, end)?.iter().rev() {
+        for head in filter.sieve.rows(sql, before, end)?.iter().rev() {
             for (offset, _) in matching(sql, filter, head)?.into_iter().rev() {
                 if offset < range.first || offset > range.last {
                     continue;

@@ -66,6 +66,18 @@ pub(crate) fn due(life: &Life) -> Option<Millis> {
     life.schedules.values().map(|next| next.due).min()
 }
 
+/// The next occurrences of a schedule, at most `most`, as they would come if none were missed.
+pub(crate) fn coming(life: &Life, slug: &str, most: usize) -> impl Iterator<Item = Millis> {
+    let scheduled = life.state.schedules.get(slug);
+    let first = life.schedules.get(slug).map(|next| next.due);
+    let left = scheduled.and_then(|it| it.config.max_runs).zip(life.schedules.get(slug));
+    let left = left.map_or(usize::MAX, |(most, next)| usize::try_from(most - next.runs.min(most)).unwrap_or(usize::MAX));
+    let until = scheduled.and_then(|it| it.config.until).unwrap_or(Millis::MAX);
+    std::iter::successors(first, move |due| scheduled.and_then(|it| it.config.when.next(it.at, *due)))
+        .take_while(move |due| *due <= until)
+        .take(most.min(left))
+}
+
 /// Fires what is due, in the order in which it was due.
 pub(crate) fn fire<S: Sql>(stream: &mut Stream<S>, now: Moment) -> Result<(), Failure> {
     for _ in 0..AT_ONCE {

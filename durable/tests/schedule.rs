@@ -167,6 +167,35 @@ fn what_was_missed_up_to_the_end_is_its_last_occurrence_before_it() {
     assert_eq!(ended(&mut d), Some(json!({"slug": "s", "reason": "until", "runs": 2})));
 }
 
+/// The seconds after the beginning at which the state says that `s` fires next.
+fn coming(d: &mut Deployment) -> Vec<Millis> {
+    let state = d.state(S, None).json();
+    let runs = state["schedules"]["s"]["nextRuns"].as_array().unwrap().clone();
+    runs.iter().map(|at| (from_rfc3339(at.as_str().unwrap()).unwrap() - START) / SECOND).collect()
+}
+
+#[test]
+fn the_state_tells_the_next_occurrences() {
+    let mut d = born();
+    for (when, expected) in [
+        (json!({"every": 10_000}), vec![10, 20, 30]),
+        (json!({"every": 10_000, "maxRuns": 2}), vec![10, 20]),
+        (json!({"every": 10_000, "until": to_rfc3339(START + 25 * SECOND)}), vec![10, 20]),
+        (json!({"after": 60_000}), vec![60]),
+        (json!({"at": to_rfc3339(START + 5 * SECOND)}), vec![5]),
+        (json!({"cron": "0 */15 * * * *"}), vec![900, 1_800, 2_700]),
+    ] {
+        set(&mut d, "s", &when);
+        let begun = START - START.rem_euclid(900 * SECOND);
+        let off = if when.get("cron").is_some() { (begun - START) / SECOND } else { 0 };
+        assert_eq!(coming(&mut d), expected.iter().map(|at| at + off).collect::<Vec<_>>(), "{when}");
+    }
+    set(&mut d, "s", &json!({"every": 10_000, "maxRuns": 3}));
+    run(&mut d, START + 15 * SECOND);
+    d.evict(S);
+    assert_eq!(coming(&mut d), [20, 30]);
+}
+
 #[test]
 fn configured_again_a_schedule_begins_anew_and_removed_it_is_silent() {
     let mut d = born();

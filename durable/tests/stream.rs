@@ -177,6 +177,28 @@ fn a_repeat_inside_a_batch_is_compared_by_type_and_payload_only() {
 }
 
 #[test]
+fn what_is_refused_in_a_batch_is_named_by_its_place() {
+    let mut d = born();
+    d.append(S, r#"{"type":"b","idempotencyKey":"k"}"#);
+    let long = format!(r#"[{{"type":"a"}},{{"type":"b","payload":"{}"}}]"#, "x".repeat(limits::EVENT_BYTES - 60));
+    for (batch, code, index) in [
+        (r#"[{"type":"a"},{"type":"a"},{"type":"c","idempotencyKey":"k"}]"#, "idempotency_conflict", json!(2)),
+        (r#"[{"type":"a"},{"type":"a","offset":9}]"#, "offset_mismatch", json!(1)),
+        (r#"[{"type":"a"},{"type":"breaker.configured","payload":{"limit":"x"}}]"#, "invalid_control_event", json!(1)),
+        (r#"[{"type":"subscription.resumed","payload":{"slug":"none"}},{"type":"a"}]"#, "invalid_control_event", json!(0)),
+        (r#"[{"type":"a"},{"type":"stream.created"}]"#, "reserved_type", json!(1)),
+        (r#"[{"type":"a"},{"n":1}]"#, "invalid_batch", json!(1)),
+        (&long, "too_large", json!(1)),
+        (r#"[{"type":"stream.paused"},{"type":"a"}]"#, "stream_paused", Value::Null),
+        (r#"{"type":"c","idempotencyKey":"k"}"#, "idempotency_conflict", Value::Null),
+    ] {
+        let said = d.append(S, batch);
+        assert_eq!((said.code().as_str(), &said.json()["index"]), (code, &index), "{}", said.body);
+        assert_eq!(d.head(S), 3);
+    }
+}
+
+#[test]
 fn a_batch_that_is_refused_leaves_nothing_behind() {
     let mut d = born();
     let said = d.append(S, r#"[{"type":"a","idempotencyKey":"k"},{"type":"stream.paused"},{"type":"m"}]"#);

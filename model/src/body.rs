@@ -63,7 +63,7 @@ fn understand_lines(text: &str, writer: Writer) -> Result<Body, Problem> {
     let first = lines.next().and_then(|line| serde_json::from_str::<Envelope>(line).ok());
     let first = match first.map(|envelope| envelope.into_event(writer)) {
         Some(Ok(first)) => first,
-        Some(Err(Rejected::Refused(problem))) => return Err(problem),
+        Some(Err(Rejected::Refused(problem))) => return Err(problem.at_index(0)),
         Some(Err(Rejected::Foreign { .. })) | None => return Ok(foreign("the body is not JSON")),
     };
     let mut batch = Batch::new(writer);
@@ -107,7 +107,7 @@ impl<'w> Batch<'w> {
             Err(Rejected::Refused(Problem::InvalidEvent { field, detail })) => {
                 Err(self.bad(&format!("{field}: {detail}")))
             }
-            Err(Rejected::Refused(problem)) => Err(problem),
+            Err(Rejected::Refused(problem)) => Err(problem.at_index(self.events.len())),
         }
     }
 
@@ -115,7 +115,7 @@ impl<'w> Batch<'w> {
         if self.events.len() >= limits::BATCH_EVENTS {
             return Err(Problem::TooLarge { what: "events in a batch", limit: limits::BATCH_EVENTS });
         }
-        fits(&event)?;
+        fits(&event).map_err(|problem| problem.at_index(self.events.len()))?;
         self.events.push(event);
         Ok(())
     }

@@ -75,6 +75,8 @@ pub const REASON_BYTES: usize = 4 * KIB;
 pub const SUBSCRIPTIONS: usize = 100;
 /// Schedules of one stream.
 pub const SCHEDULES: usize = 1_000;
+/// So many of the next occurrences of a schedule are told.
+pub const RUNS_TOLD: usize = 3;
 /// The event of a schedule, in bytes.
 pub const SCHEDULED_EVENT_BYTES: usize = 256 * KIB;
 /// The shortest time between two occurrences of a schedule.

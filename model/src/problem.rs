@@ -26,6 +26,13 @@ pub enum Problem {
         /// What is wrong with it.
         detail: String,
     },
+    /// An element of a batch is refused for what it is by itself; nothing was written.
+    InBatch {
+        /// Its position, from 0.
+        index: usize,
+        /// What it would be told alone.
+        problem: Box<Problem>,
+    },
     /// The body is not an event, and may not be kept as something else.
     InvalidEvent {
         /// The offending field.
@@ -185,6 +192,20 @@ const INTERNAL: Code = code("internal", 500, "Something unforeseen happened; not
 const UNAVAILABLE: Code = code("unavailable", 503, "Not now; try again", true);
 
 impl Problem {
+    /// The same of an element of a batch, so that one finds it.
+    #[must_use]
+    pub fn at_index(self, index: usize) -> Self {
+        match self {
+            // These are no fault of an element, or name it already.
+            Self::InBatch { .. }
+            | Self::InvalidBatch { .. }
+            | Self::StreamPaused { .. }
+            | Self::Unavailable { .. }
+            | Self::Internal => self,
+            problem => Self::InBatch { index, problem: Box::new(problem) },
+        }
+    }
+
     /// The row of the table this problem belongs to.
     #[must_use]
     pub fn code(&self) -> Code {
@@ -192,6 +213,7 @@ impl Problem {
             Self::InvalidPath { .. } => INVALID_PATH,
             Self::InvalidQuery { .. } => INVALID_QUERY,
             Self::InvalidBatch { .. } => INVALID_BATCH,
+            Self::InBatch { problem, .. } => problem.code(),
             Self::InvalidEvent { .. } => INVALID_EVENT,
             Self::Unauthorized { .. } => UNAUTHORIZED,
             Self::ReservedType { .. } => RESERVED_TYPE,
@@ -225,6 +247,7 @@ impl Problem {
             Self::Unavailable { retry_after, .. } => vec![("retry-after", retry_after.to_string())],
             Self::Unauthorized { .. } => vec![("www-authenticate", "Bearer".to_owned())],
             Self::MethodNotAllowed { allow } => vec![("allow", (*allow).to_owned())],
+            Self::InBatch { problem, .. } => problem.headers(),
             _ => Vec::new(),
         }
     }
@@ -258,6 +281,7 @@ impl Problem {
             | Self::InvalidSettle { field, detail }
             | Self::InvalidControlEvent { field, detail } => format!("{field}: {detail}"),
             Self::InvalidBatch { index, detail } => format!("element {index}: {detail}"),
+            Self::InBatch { index, problem } => format!("element {index}: {}", problem.detail()),
             Self::ReservedType { event_type } => {
                 format!("`{event_type}` is reserved: the stream itself writes or obeys events of this prefix")
             }
@@ -293,6 +317,10 @@ impl Problem {
             }
             Self::InvalidBatch { index, .. } => {
                 body.insert("index".into(), json!(index));
+            }
+            Self::InBatch { index, problem } => {
+                body.insert("index".into(), json!(index));
+                problem.add_members(body);
             }
             Self::ReservedType { .. } => {
                 body.insert("field".into(), json!("type"));
@@ -340,6 +368,16 @@ mod tests {
         assert_eq!(body["status"], 412);
         assert_eq!(body["actual"], 9);
         assert_eq!(body["retryable"], false);
+    }
+
+    #[test]
+    fn of_an_element_of_a_batch_a_problem_says_all_that_it_says_alone_and_which() {
+        let alone = Problem::TooLarge { what: "an event in bytes", limit: 3 };
+        let body: Value = serde_json::from_str(&alone.clone().at_index(7).at_index(8).to_json()).unwrap();
+        assert_eq!((&body["code"], &body["status"], &body["limit"]), (&json!("too_large"), &json!(413), &json!(3)));
+        assert_eq!((&body["index"], &body["detail"]), (&json!(7), &json!(format!("element 7: {}", alone.detail()))));
+        let paused = Problem::StreamPaused { reason: None, since: 0 };
+        assert_eq!(paused.clone().at_index(7), paused);
     }
 
     #[test]

@@ -108,7 +108,8 @@ fn errors() -> String {
          <!-- Written by model/tests/docs.rs. Do not edit. -->\n\n\
          Whatever is refused is answered with `application/problem+json` (RFC 9457): `{type, title, status, detail, code, \
          retryable, …}`. Go by `code`; `title` is the same for every occurrence, `detail` says what it was this time. \
-         `retryable` says whether the same request may succeed later. Nothing of it was written, in every case.\n\n\
+         `retryable` says whether the same request may succeed later. Nothing of it was written, in every case. \
+         Where an element of a batch is refused for what it is, `index` says which, from 0.\n\n\
          | status | code | title | retryable | when | also has |\n\
          |---|---|---|---|---|---|\n",
     );

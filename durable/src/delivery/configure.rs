@@ -6,7 +6,7 @@ use tailrace_model::control::{Control, Resume, tool};
 use tailrace_model::line::StoredEvent;
 
 use super::progress::{Progress, save, save_with_state};
-use super::{Delivery, below, lease};
+use super::{Delivery, below, next};
 use crate::Failure;
 use crate::children::inheritance_of;
 use crate::sql::Sql;
@@ -76,7 +76,7 @@ fn configure<S: Sql>(stream: &mut Stream<S>, now: Moment, offset: u64, config: &
     if let Some(life) = stream.life.as_mut() {
         life.deliveries.insert(config.slug.clone(), delivery);
     }
-    lease::look_ahead(stream, &config.slug)
+    next::look_ahead(stream, &config.slug)
 }
 
 /// A subscription that is new begins where its `from` says, `now` if nothing. What lies before is only to be folded. For a
@@ -134,7 +134,7 @@ fn begin_again(progress: &mut Progress, config: &Subscription) {
 }
 
 fn resume_one<S: Sql>(stream: &mut Stream<S>, resume: &Resume) -> Result<(), Failure> {
-    let skipped = if resume.skip { lease::next_offset(stream, &resume.slug)? } else { None };
+    let skipped = if resume.skip { next::next_offset(stream, &resume.slug)? } else { None };
     let Some(delivery) = stream.life.as_mut().and_then(|life| life.deliveries.get_mut(&resume.slug)) else {
         return Ok(());
     };
@@ -157,7 +157,7 @@ fn resume_one<S: Sql>(stream: &mut Stream<S>, resume: &Resume) -> Result<(), Fai
     delivery.pending = true;
     delivery.told = false;
     save(&stream.sql, &resume.slug, delivery)?;
-    lease::look_ahead(stream, &resume.slug)
+    next::look_ahead(stream, &resume.slug)
 }
 
 /// The state that a `subscription.configured` gives.

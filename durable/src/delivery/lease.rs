@@ -1,4 +1,4 @@
-//! Which events a subscription is handed next, and giving them to one holder at a time.
+//! Giving events to one holder at a time.
 
 use std::collections::BTreeMap;
 
@@ -6,22 +6,18 @@ use serde::{Deserialize, Serialize};
 use tailrace_model::Problem;
 use tailrace_model::control::{Subscription, Target, Tool, tool};
 use tailrace_model::limits;
-use tailrace_model::line::StoredEvent;
 use tailrace_model::state::Subscribed;
 use tailrace_model::time::Millis;
 
+use super::next::{Batch, next_batch};
 use super::progress::{Lease, save, state_of};
-use super::{Delivery, may_deliver, retry};
+use super::{may_deliver, retry};
 use crate::Failure;
-use crate::log::lines_with_types;
-use crate::sql::{Row, Sql};
+use crate::sql::Sql;
 use crate::stream::{Life, Moment, Stream};
 
 /// Milliseconds that a lease of the courier lasts longer than the push may take.
 const COURIER_MARGIN_MS: u64 = 10_000;
-
-/// Rows whose types are looked at in one go.
-const SCAN_ROWS: u64 = 200;
 
 /// What a lease gives its holder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,14 +105,6 @@ pub enum Wish {
         /// When to ask again at the latest; `None` = only when something happens.
         again: Option<Millis>,
     },
-}
-
-/// What is due next.
-struct Batch {
-    events: Vec<(u64, String)>,
-    replay: bool,
-    /// Up to where was looked.
-    seen: u64,
 }
 
 /// Leases what is due for a subscription for `for_ms`; for one that is pushed, for as long as a push takes.
@@ -220,43 +208,6 @@ pub(super) fn slug_of(id: &str) -> &str {
     id.rsplit_once('.').map_or("", |(slug, _)| slug)
 }
 
-/// The offset of the event that a subscription is handed next.
-pub(super) fn next_offset<S: Sql>(stream: &Stream<S>, slug: &str) -> Result<Option<u64>, Failure> {
-    let Some(life) = stream.life.as_ref() else { return Ok(None) };
-    let Some(delivery) = life.deliveries.get(slug) else { return Ok(None) };
-    if let Some((first, _)) = delivery.progress.range {
-        return Ok(Some(first));
-    }
-    let mut after = delivery.progress.cursor;
-    while after < life.head {
-        let (found, seen) = first_match(&stream.sql, delivery, after, life.head)?;
-        if found.is_some() {
-            return Ok(found);
-        }
-        after = seen;
-    }
-    Ok(None)
-}
-
-/// Moves the cursor behind what does not match, so that `pending` is true only when something does.
-pub(super) fn look_ahead<S: Sql>(stream: &mut Stream<S>, slug: &str) -> Result<(), Failure> {
-    let Some(life) = stream.life.as_mut() else { return Ok(()) };
-    let head = life.head;
-    let Some(delivery) = life.deliveries.get_mut(slug) else { return Ok(()) };
-    if delivery.lease().is_some() || delivery.progress.range.is_some() {
-        return Ok(());
-    }
-    let (found, seen) = first_match(&stream.sql, delivery, delivery.progress.cursor, head)?;
-    if found.is_none() {
-        delivery.progress.cursor = seen;
-        delivery.pending = seen < head;
-        delivery.told &= delivery.pending;
-    } else {
-        delivery.pending = true;
-    }
-    Ok(())
-}
-
 /// A lease that ran out: whoever had it does not have it any more. The courier that did not come back failed; a worker is
 /// just gone.
 fn expire<S: Sql>(stream: &mut Stream<S>, now: Moment, slug: &str) -> Result<(), Failure> {
@@ -349,128 +300,6 @@ pub(super) fn seen_by(life: &Life, slug: &str) -> Option<u64> {
 
 /// After a change of the secret both signatures are sent for a day.
 pub(super) const SECRET_OVERLAP_MS: Millis = 86_400_000;
-
-/// What is due next: the events of the first attempt, or those behind the cursor that match, never old and new ones mixed.
-fn next_batch<S: Sql>(sql: &S, delivery: &Delivery, subscribed: &Subscribed, head: u64) -> Result<Batch, Failure> {
-    let progress = &delivery.progress;
-    let (after, until, count) = match progress.range {
-        Some((first, last)) => (first - 1, last, u64::MAX),
-        None => (progress.cursor, head, subscribed.config.batch),
-    };
-    let mut replay = None;
-    let mut bytes = 0;
-    let is_retry = progress.range.is_some();
-    let (events, seen) = matching(sql, delivery, after, until, count, &mut |event: (u64, &str)| {
-        let (offset, line) = event;
-        let folds = offset <= progress.replay_until || is_imported(line);
-        bytes += line.len();
-        let fits = replay.is_none() || (bytes <= limits::DELIVERY_BYTES && replay == Some(folds));
-        if fits || is_retry {
-            replay.get_or_insert(folds);
-        }
-        fits || is_retry
-    })?;
-    Ok(Batch { events, replay: replay.unwrap_or(false), seen })
-}
-
-/// History from elsewhere: it happened, but not now.
-fn is_imported(line: &str) -> bool {
-    #[derive(Deserialize)]
-    struct Metadata<'a> {
-        #[serde(borrow, default)]
-        tailrace: Option<System<'a>>,
-    }
-    #[derive(Deserialize)]
-    struct System<'a> {
-        #[serde(borrow, default)]
-        origin: Option<&'a serde_json::value::RawValue>,
-    }
-    if !line.contains("\"origin\":") {
-        return false;
-    }
-    let metadata = StoredEvent::parse(line).ok().and_then(|event| event.metadata);
-    let metadata = metadata.and_then(|raw| serde_json::from_str::<Metadata>(raw.get()).ok());
-    metadata.and_then(|it| it.tailrace).is_some_and(|it| it.origin.is_some())
-}
-
-/// The offset of the next event behind `after` that matches by type, and up to where was looked. A row in which all match
-/// is not looked into: it may be long.
-fn first_match<S: Sql>(sql: &S, delivery: &Delivery, after: u64, until: u64) -> Result<(Option<u64>, u64), Failure> {
-    let (mut seen, mut scanned) = (after, 0);
-    while seen < until && scanned < limits::LEASE_SCAN_ROWS {
-        let heads = heads(sql, seen, if scanned == 0 { 4 } else { SCAN_ROWS })?;
-        if heads.is_empty() {
-            break;
-        }
-        scanned += heads.len() as u64;
-        for head in &heads {
-            let (last, first) = (head.number(0), head.number(0) + 1 - head.number(1));
-            let matches = |event_type: &str| delivery.matches(event_type);
-            if head.text(2).split('\n').all(matches) {
-                return Ok((Some(first.max(seen + 1)), seen));
-            }
-            if head.text(2).split('\n').any(matches) {
-                let (found, seen) = matching(sql, delivery, seen, last.min(until), 1, &mut |_| true)?;
-                if let Some((offset, _)) = found.first() {
-                    return Ok((Some(*offset), seen));
-                }
-            }
-            seen = last.min(until);
-        }
-    }
-    Ok((None, seen))
-}
-
-fn heads<S: Sql>(sql: &S, after: u64, rows: u64) -> Result<Vec<Row>, Failure> {
-    sql.run("SELECT last, count, types FROM log WHERE last > ? ORDER BY last LIMIT ?", &[after.into(), rows.into()])
-}
-
-/// The next events behind `after`, up to `until`, that match by type: at most `count`, and only as long as `take` says so.
-/// Also up to where was looked.
-fn matching<S: Sql>(
-    sql: &S,
-    delivery: &Delivery,
-    after: u64,
-    until: u64,
-    count: u64,
-    take: &mut dyn FnMut((u64, &str)) -> bool,
-) -> Result<(Vec<(u64, String)>, u64), Failure> {
-    let mut found: Vec<(u64, String)> = Vec::new();
-    let (mut seen, mut scanned) = (after, 0);
-    while seen < until && scanned < limits::LEASE_SCAN_ROWS {
-        let rows = SCAN_ROWS.min(count.max(8));
-        let heads = heads(sql, seen, rows)?;
-        if heads.is_empty() {
-            break;
-        }
-        scanned += heads.len() as u64;
-        for head in &heads {
-            if head.text(2).split('\n').any(|event_type| delivery.matches(event_type)) {
-                let lines = sql.run("SELECT lines FROM log WHERE last = ?", &[head.number(0).into()])?;
-                let Some(row) = lines.first() else { continue };
-                let first = head.number(0) + 1 - head.number(1);
-                for ((line, event_type), offset) in lines_with_types(row.text(0)).zip(first..) {
-                    if offset <= seen || offset > until || !delivery.matches(&event_type) {
-                        continue;
-                    }
-                    if found.len() as u64 >= count || !take((offset, line)) {
-                        return Ok((found, seen));
-                    }
-                    found.push((offset, line.to_owned()));
-                    seen = offset;
-                }
-            }
-            seen = seen.max(head.number(0).min(until));
-            if seen >= until {
-                break;
-            }
-        }
-        if found.len() as u64 >= count {
-            break;
-        }
-    }
-    Ok((found, seen))
-}
 
 fn not_found(slug: &str) -> Problem {
     Problem::NotFound { detail: format!("this stream has no subscription {slug}") }

@@ -7,7 +7,8 @@
 //! |---|---|
 //! | [`progress`] | how far one has come: its row |
 //! | `configure` | what control events do to them |
-//! | [`lease`] | which events are next, and giving them to one holder |
+//! | `next` | which events are next |
+//! | [`lease`] | giving them to one holder |
 //! | [`settle`] | what the holder says: cursor, state and appended events in one transaction |
 //! | `refused` | what an agent's tool appends and the stream refuses |
 //! | [`retry`] | when a failed attempt is tried again |
@@ -19,6 +20,7 @@
 pub mod below;
 mod configure;
 pub mod lease;
+mod next;
 pub mod outbox;
 pub mod progress;
 pub mod push;
@@ -36,6 +38,7 @@ use tailrace_model::time::Millis;
 use tailrace_model::types::TypeFilter;
 
 use crate::Failure;
+use crate::scan::Sieve;
 use crate::sql::Sql;
 use crate::stream::{Life, Moment, Stream};
 use outbox::Outbox;
@@ -49,6 +52,8 @@ pub struct Delivery {
     /// The cursor in the row.
     saved: u64,
     filter: Option<TypeFilter>,
+    /// What rows have in which something matches.
+    sieve: Sieve,
     /// Something behind the cursor matches, or may.
     pub pending: bool,
     /// A lease that is not written yet: whether any of its events matches is still being found out.
@@ -61,8 +66,8 @@ impl Delivery {
     /// A subscription that has come so far.
     fn new(progress: Progress, config: &Subscription) -> Self {
         let filter = config.hears().as_deref().map(TypeFilter::new);
-        let saved = progress.cursor;
-        Self { progress, saved, filter, pending: false, tentative: None, told: false }
+        let (saved, sieve) = (progress.cursor, Sieve::of_types(filter.as_ref()));
+        Self { progress, saved, filter, sieve, pending: false, tentative: None, told: false }
     }
 
     fn matches(&self, event_type: &str) -> bool {

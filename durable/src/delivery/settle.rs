@@ -12,7 +12,8 @@ use tailrace_model::types::{self, Power};
 use tailrace_model::{Problem, StreamPath};
 
 use super::Delivery;
-use super::lease::{self, Wish, look_ahead, slug_of};
+use super::lease::{self, Wish, slug_of};
+use super::next::look_ahead;
 use super::outbox::{self, Outgoing};
 use super::progress::{Attempt, LastSettle, Lease, save, save_with_state};
 use super::refused;
