@@ -230,13 +230,14 @@ test("what it throws is in the log with the line, and new code is tried at once"
 };`;
   const stream = await coded(broken, { types: ["said"] });
   const { offset } = await stream.append(say(1));
-  const { payload } = await stream.event("error.occurred");
+  const { payload, offset: failedAt } = await stream.event("error.occurred");
   assert.deepEqual(payload, {
     ...{ message: "TypeError: no such thing", code: "javascript", subscription: "code", where: "afterAppend" },
     ...{ stack: payload.stack, offset, attempt: 1 },
   });
   assert.match(payload.stack, /afterAppend \(processor\.js:4:\d+\)/);
-  assert.deepEqual(messages(await stream.events("javascript.logged")), ["before"], "what it said until then counts");
+  const logged = (await stream.events("javascript.logged")).filter((event) => event.offset < failedAt);
+  assert.deepEqual(messages(logged), ["before"], "what it said until then counts");
   const again = await stream.event("error.occurred", { attempt: 2 });
   assert.equal(again.payload.offset, offset, "it is tried again with the same event");
 

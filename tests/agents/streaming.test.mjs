@@ -23,7 +23,7 @@ const TEXT = 'Grüße! 🐟🐟 A fish, "quoted",\n\tand 日本語, so that it i
 for (const api of apis) {
   describe(`spoken to as ${api}`, { concurrency: true }, () => {
     test("an answer of aimock is heard in order, and stored as it was heard", async () => {
-      const model = provider.model({ content: TEXT }, { chunkSize: 7, latency: 2 });
+      const model = provider.model({ content: TEXT }, { chunkSize: 7, latency: 20 });
       const stream = runtime.stream();
       await stream.agent("bot", model.of(api));
       const tail = await stream.live();

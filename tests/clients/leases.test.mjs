@@ -60,10 +60,13 @@ test("what a worker leased that died is handed to another, and the dead one cann
   const [stream] = below;
   await stream.append({ type: "message", payload: { n: 1 } });
 
+  const begun = Date.now();
   const lost = await lease(stream, { children: false, for: 1 });
-  // Who looks meanwhile finds nothing, and what was there is not forgotten for that.
-  assert.equal(await lease(root), undefined);
-  const found = await until("it is given on", () => lease(root, { wait: 5 }));
+  // Who looks meanwhile finds nothing, and what was there is not forgotten for that. A slow machine may look when the time
+  // is over already.
+  const early = await lease(root);
+  if (early) assert.ok(Date.now() - begun >= 1_000, "it is leased by two");
+  const found = early ?? (await until("it is given on", () => lease(root, { wait: 5 })));
 
   assert.deepEqual(found.events, lost.events);
   assert.notEqual(found.lease, lost.lease);

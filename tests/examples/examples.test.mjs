@@ -70,12 +70,12 @@ describe("examples", { concurrency: true }, () => {
       [/42\n\|/, block("cat sum; exit 3")],
       [/^42\n\n\[exit 3\]/, block("while :; do echo again; done")],
       [/wrote more than 16384 bytes/, block("sleep 60 & echo started; wait")],
-      [/^started\n\n\[ended: it took longer than 1 s\]/, block("head -c 9000000 /dev/zero > large; ls -s large")],
+      [/^started\n\n\[ended: it took longer than 5 s\]/, block("head -c 9000000 /dev/zero > large; ls -s large")],
       [/8192 large/, { content: "It is 42." }],
     ];
     const model = provider.model((request) => steps.find(([asked]) => asked.test(last(request)))?.[1] ?? "lost");
     const program = await processing(t, stream, "bash", "bash-mode/bash_mode.py", {
-      env: { ...withModel(model), BASH_SECONDS: "1", SECRET: "hunter2" },
+      env: { ...withModel(model), BASH_SECONDS: "5", SECRET: "hunter2" },
     });
     await stream.input("How much is six times seven?");
     await stream.event("agent.output-added", { content: "It is 42." });

@@ -16,18 +16,16 @@ const card = (page, name) => page.locator(".card").filter({ has: page.getByRole(
 const dialog = (page) => page.getByRole("dialog");
 const last = async (stream) => (await stream.events()).at(-1);
 
-/** Waits until the newest event is of this type, and the page has said which it became. */
+/** Waits until the page has said that an act became the newest event, which is of this type. */
 async function became(page, stream, type) {
-  const event = await until(`the last event is ${type}`, async () => {
+  const notices = page.locator(".notices li").filter({ hasText: type });
+  const { payload } = await until(`the last event is ${type}, and the page says so`, async () => {
+    // One of that type may have been there before.
     const event = await last(stream);
-    return event.type === type && event;
+    const isSaid = await notices.getByRole("link", { name: `event ${event.offset}` }).isVisible();
+    return event.type === type && isSaid && event;
   });
-  await page
-    .locator(".notices li")
-    .filter({ hasText: type })
-    .getByRole("link", { name: `event ${event.offset}` })
-    .waitFor();
-  return event.payload;
+  return payload;
 }
 
 /** A receiver of pushes on loopback: `answer` says the status of each. */

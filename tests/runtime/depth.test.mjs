@@ -227,7 +227,7 @@ async function agents() {
   await append("/agents", input("work"));
   const [{ payload }] = await events("/agents", "tool.approval-requested");
   await append("/agents", { type: "tool.approved", payload: { callId: payload.callId } });
-  await finished("work");
+  // It may be reminded before it is done, which interrupts it.
   await finished("remember");
   await events("/agents/child", "agent.output-added");
   await events("/agents/below", "noted");
@@ -235,7 +235,6 @@ async function agents() {
   await append("/agents", input("retry"));
   await finished("retry");
   await append("/agents", input("ramble"));
-  await events("/agents", "agent.turn-started", 5);
   // A follower, so that what is said is told.
   const stops = new AbortController();
   const followed = await fetch(`${url}/api/streams/agents?live=true`, { signal: stops.signal });
