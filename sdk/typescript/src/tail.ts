@@ -78,15 +78,15 @@ class Position {
 
   /** Goes on to an id; says whether that lies ahead. In another generation we begin anew. */
   goTo(id: string): boolean {
-    const parts = /^(\d+)(?:\.(.+))?$/.exec(id);
-    if (parts === null) return false;
-    const offset = Number(parts[1]);
-    const generation = parts[2];
+    const dot = id.indexOf(".");
+    const [digits, generation] = dot === -1 ? [id, undefined] : [id.slice(0, dot), id.slice(dot + 1)];
+    if (!/^\d+$/.test(digits) || generation === "") return false;
+    const offset = Number(digits);
     if (generation !== undefined && generation !== this.generation) {
       const isReset = this.generation !== undefined;
       this.generation = generation;
       this.offset = 0;
-      if (isReset) this.options.onReset?.();
+      if (isReset) tell(() => this.options.onReset?.());
     }
     if (offset <= this.offset) return false;
     this.offset = offset;
@@ -174,7 +174,7 @@ function* heard(
       continue;
     }
     const data = parse(message.data);
-    const isAhead = tell(() => message.id !== undefined && position.goTo(message.id));
+    const isAhead = message.id !== undefined && position.goTo(message.id);
     if (message.event === undefined || message.event === "message") {
       if (isAhead) yield data as StoredEvent;
     } else if (message.event === "tail" && !position.isCaughtUp) {
