@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { durationMs, lasting, nextRuns, ofCron, rhythm } from "../src/event/words.ts";
+import { durationMs, lasting, ofCron, rhythm } from "../src/event/words.ts";
 
 test("durations are milliseconds or ISO 8601", () => {
   assert.deepEqual([5_000, "PT1H30M", "P1DT1S", "P2W", "PT0.5S", "soon", undefined].map(durationMs), [
@@ -57,15 +57,4 @@ test("common cron expressions are said in words, others are shown", () => {
     nonsense: "whenever the clock shows nonsense",
   };
   for (const [cron, words] of Object.entries(cases)) assert.equal(ofCron(cron), words);
-});
-
-test("the next runs are counted from the server's next one, as many as there will be", () => {
-  const iso = (...given) => nextRuns(...given).map((at) => at.toISOString());
-  const first = "2026-01-01T00:00:00.000Z";
-  const [second, third] = ["2026-01-01T00:10:00.000Z", "2026-01-01T00:20:00.000Z"];
-  assert.deepEqual(iso(first, { every: 600_000 }, 0), [first, second, third]);
-  assert.deepEqual(iso(first, { every: 600_000, maxRuns: 5 }, 3), [first, second]);
-  assert.deepEqual(iso(first, { every: 600_000, until: second }, 0), [first, second]);
-  assert.deepEqual(iso(first, { cron: "* * * * *" }, 7), [first]);
-  assert.deepEqual(iso("whenever", { every: 1_000 }, 0), []);
 });

@@ -492,6 +492,7 @@ test("a schedule is said in words, with its next runs; what it appends says when
   assert.equal(await card(page).locator(".runs li").count(), 3);
   await page.goto(pageOf(stream, { offset: 4 }));
   await says(card(page), "mornings", "at 09:00, Monday to Friday, Europe/Berlin", "next runs");
+  assert.equal(await card(page).locator(".runs li").count(), 3, "of cron too");
 
   const [tick] = await stream.until("tick");
   await page.goto(pageOf(stream, { offset: tick.offset }));

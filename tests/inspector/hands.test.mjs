@@ -204,6 +204,7 @@ test("schedules stand there with their rule in words, count down, and are taken 
   const morning = card(page, "morning");
   await morning.getByText("at 09:00, Monday to Friday, Europe/Berlin").waitFor();
   await morning.getByText(/^in \d+ (d|h|min|s)/).waitFor();
+  await morning.getByText(/^, then .*:00:00, .*:00:00/).waitFor();
   await morning.getByText("The event inside").click();
   await morning.getByText("Good morning. What is due today?").waitFor();
   await screenshot(t, page, "hands-schedules");

@@ -96,6 +96,8 @@ async fn cron_follows_the_clock() {
     let daily = &stream.state().await["schedules"]["daily"];
     assert!(daily["nextRun"].as_str().unwrap().contains("T03:15:00"), "{daily}");
     assert_eq!((&daily["cron"], &daily["timezone"]), (&json!("0 9 * * *"), &json!(zone)));
+    let runs: Vec<i64> = daily["nextRuns"].as_array().unwrap().iter().map(millis).collect();
+    assert_eq!(runs, [0, 1, 2].map(|days| millis(&daily["nextRun"]) + days * 86_400_000), "{daily}");
 }
 
 #[tokio::test]

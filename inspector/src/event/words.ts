@@ -99,18 +99,6 @@ function ofWeekdays(field: string): string | undefined {
   return days.every((it) => it !== undefined) ? days.join(", ") : undefined;
 }
 
-/** The next instants of a schedule that repeats after a fixed time, from the one that the server says. */
-export function nextRuns(nextRun: string, { every, maxRuns, until }: Fields, runs: number, most = 3): Date[] {
-  const first = Date.parse(nextRun);
-  if (Number.isNaN(first)) return [];
-  const apart = durationMs(every);
-  const last = Date.parse(textOf(until) ?? "");
-  const left = Math.min(most, (numberOf(maxRuns) ?? Infinity) - runs, apart === undefined ? 1 : Infinity);
-  const found: Date[] = [];
-  for (let at = first; found.length < left && !(at > last); at += apart ?? 0) found.push(new Date(at));
-  return found;
-}
-
 /** Who a subscription hands events to: `POST https://…`, `workers that pull`, `the model gpt-4.1-mini`, `JavaScript`. */
 export function targetWords(target: unknown): string {
   const { url, pull, agent, javascript } = fieldsOf(target);

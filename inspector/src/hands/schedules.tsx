@@ -4,7 +4,7 @@ import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { wordsOf } from "../api/connection.ts";
 import { pageOf } from "../api/path.ts";
-import { nextRuns, rhythm } from "../event/words.ts";
+import { rhythm } from "../event/words.ts";
 import type { OpenStream } from "../log/open.ts";
 import { act } from "./act.ts";
 import { Begin } from "./begin.tsx";
@@ -30,6 +30,8 @@ interface Schedule {
   /** The event that configured it. */
   readonly offset: number;
   readonly nextRun?: string;
+  /** The same, and those that come then. */
+  readonly nextRuns?: readonly string[];
   readonly runs?: number;
 }
 
@@ -80,8 +82,7 @@ function nextOf({ nextRun, at }: Schedule): number {
 function Card({ stream, schedule, now }: { stream: OpenStream; schedule: Schedule; now: number }): JSX.Element {
   const { slug, cron, offset, runs, event } = schedule;
   const next = nextOf(schedule);
-  // What repeats after a fixed time can be told ahead; of cron the server knows the next one.
-  const further = schedule.nextRun === undefined ? [] : nextRuns(schedule.nextRun, { ...schedule }, runs ?? 0).slice(1);
+  const further = schedule.nextRuns?.slice(1) ?? [];
   return (
     <>
       <div class="card-head">
@@ -100,7 +101,9 @@ function Card({ stream, schedule, now }: { stream: OpenStream; schedule: Schedul
             </time>
           )}
           {further.length > 0 && (
-            <span class="dim">, then {further.map((at) => clock(at).replace(/\.\d{3}$/, "")).join(", ")}</span>
+            <span class="dim">
+              , then {further.map((at) => clock(new Date(at)).replace(/\.\d{3}$/, "")).join(", ")}
+            </span>
           )}
         </dd>
         <dt>Runs</dt>

@@ -3,7 +3,7 @@ import type { JSX } from "preact";
 import { Countdown } from "../countdown.tsx";
 import { Badge, EventLink, Field, Rest, Value } from "../parts.tsx";
 import { fieldsOf, nameOf, numberOf, textOf } from "../payload.ts";
-import { nextRuns, rhythm } from "../words.ts";
+import { rhythm } from "../words.ts";
 import type { CardProps } from "./card.ts";
 
 const times = ["at", "after", "every", "cron", "timezone", "maxRuns", "until"];
@@ -43,19 +43,19 @@ function Runs({ stream, event, payload }: CardProps): JSX.Element | null {
     return (
       <p class="dim">{now ? <Since stream={stream} offset={now["offset"]} /> : "It has ended, or was removed."}</p>
     );
-  const next = textOf(now["nextRun"]) ?? textOf(payload["at"]);
+  const next = Array.isArray(now["nextRuns"]) ? now["nextRuns"].map(String) : [];
   const runs = numberOf(now["runs"]) ?? 0;
-  if (next === undefined) return null;
+  if (next.length === 0) return null;
   return (
     <dl class="fields">
       <Field name="next runs">
         <ol class="runs">
-          {nextRuns(next, now, runs).map((at, index) => (
-            <li key={at.getTime()}>
-              {at.toLocaleString()}{" "}
+          {next.map((at, index) => (
+            <li key={at}>
+              {new Date(at).toLocaleString()}{" "}
               {index === 0 && (
                 <span class="dim">
-                  <Countdown to={at.toISOString()} />
+                  <Countdown to={at} />
                 </span>
               )}
             </li>
