@@ -11,6 +11,7 @@ import pytest
 from conftest import PATIENCE, UNLIMITED, collected, until
 
 from tailrace import AsyncTailrace, Event, Tailrace, TailraceError
+from tailrace._http import Lanes
 
 HOSTILE = ["\u2028\u2029\x85", "\r\n\n\r", "data: x\n\nid: 9", "\ufeff", "\0", "é😀", "\ud800", "__proto__", ""]
 
@@ -237,7 +238,9 @@ def test_a_tail_is_closed_by_another_thread_and_leaves_no_connection(tailrace: T
 
 def connections(tailrace: Any) -> int:
     """Connections that something is still going on over."""
-    return sum(not connection.is_idle() for connection in tailrace._http._transport._pool.connections)
+    transport = tailrace._http._transport
+    lanes = transport._all if isinstance(transport, Lanes) else [transport]
+    return sum(not connection.is_idle() for lane in lanes for connection in lane._pool.connections)
 
 
 def test_a_wait_that_is_cancelled_loses_nothing_and_leaves_no_connection(shared_runtime: Any, path: str) -> None:

@@ -13,9 +13,10 @@ import httpx
 
 from . import _calls as calls
 from ._calls import Answer, Call, Head, Steps, Wait, options, target
-from ._client import UNLIMITED, Types, timeouts, tls
+from ._client import Types
 from ._error import TailraceError
 from ._event import Event, EventLike
+from ._http import UNLIMITED, lanes, request, tls
 from ._tail import SILENCE, Broken, CaughtUp, Follower, Happened
 
 T = TypeVar("T")
@@ -38,7 +39,8 @@ class AsyncTailrace:
         self.url = url.rstrip("/")
         self.retry_for = retry_for
         headers = {"authorization": f"Bearer {token}"} if token else {}
-        self._http = httpx.AsyncClient(headers=headers, verify=tls(), limits=UNLIMITED, transport=transport)
+        self._http = httpx.AsyncClient(headers=headers, verify=tls(), limits=UNLIMITED, transport=transport or lanes())
+        self._headers = dict(self._http.headers)
 
     def stream(self, path: str) -> AsyncStream:
         """The stream at a path like `/support/anna`. Nothing is asked yet, and it need not be there."""
@@ -70,17 +72,14 @@ class AsyncTailrace:
 
     async def _make(self, call: Call) -> httpx.Response | httpx.TransportError:
         try:
-            return await self._http.request(
-                call.method,
-                self.url + call.target,
-                content=call.body,
-                headers=call.headers,
-                timeout=timeouts(call.patience),
-            )
+            return await self._http.send(self._request(call))
         except httpx.DecodingError as error:
             return httpx.ReadError(str(error))
         except httpx.TransportError as error:
             return error
+
+    def _request(self, call: Call) -> httpx.Request:
+        return request(call.method, self.url + call.target, self._headers, call.headers, call.body, call.patience)
 
 
 class AsyncStream:
@@ -293,13 +292,8 @@ class AsyncTail(AsyncIterator[Event[Any]]):
     async def _connect(self) -> None:
         tailrace = self._stream.tailrace
         query, headers = self._follower.connect()
-        request = tailrace._http.build_request(
-            "GET",
-            tailrace.url + target("streams", self._stream.path, query),
-            headers=headers,
-            timeout=timeouts(SILENCE),
-        )
-        self._answer = await tailrace._http.send(request, stream=True)
+        call = Call("GET", target("streams", self._stream.path, query), headers=headers, patience=SILENCE)
+        self._answer = await tailrace._http.send(tailrace._request(call), stream=True)
         if self._answer.status_code != 200:
             await self._answer.aread()
         wait = self._follower.opened(self._answer)

@@ -5,7 +5,8 @@ Who drives one makes each `Call`, sends back the response (or the error of the t
 
 from __future__ import annotations
 
-import uuid
+import functools
+import secrets
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -51,13 +52,16 @@ Steps = Generator[Call | Wait, Answer, T]
 
 def target(kind: str, path: str, query: Mapping[str, str] | None = None) -> str:
     """The address of a call about a stream."""
+    return f"/api/{kind}/{_coded(path)}" + (f"?{urlencode(query)}" if query else "")
+
+
+@functools.lru_cache(maxsize=256)
+def _coded(path: str) -> str:
     segments = path.strip("/").split("/")
     if "." in segments or ".." in segments:
         # Clients and servers resolve these by themselves, and would ask for something else. So nothing is a segment.
-        coded = quote(path, safe="")
-    else:
-        coded = "/".join(quote(segment, safe="~@:-._") for segment in segments)
-    return f"/api/{kind}/{coded}" + (f"?{urlencode(query)}" if query else "")
+        return quote(path, safe="")
+    return "/".join(quote(segment, safe="~@:-._") for segment in segments)
 
 
 def options(**given: object) -> dict[str, str]:
@@ -116,7 +120,7 @@ def told(call: Call, seconds: float) -> Steps[Any]:
 
 def keyed(event: EventLike) -> dict[str, Any]:
     """The event with an idempotency key: the same over all attempts, so that a lost answer never doubles it."""
-    return {**event, "idempotencyKey": event.get("idempotencyKey") or str(uuid.uuid4())}
+    return {**event, "idempotencyKey": event.get("idempotencyKey") or secrets.token_hex(16)}
 
 
 def append(path: str, events: EventLike | Sequence[EventLike], seconds: float) -> Steps[Any]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import socket
-import ssl
 import threading
 import time
 from collections import deque
@@ -19,26 +17,13 @@ from . import _calls as calls
 from ._calls import Answer, Call, Head, Steps, Wait, options, target
 from ._error import TailraceError
 from ._event import Event, EventLike
+from ._http import UNLIMITED, request, tls
 from ._tail import SILENCE, Broken, CaughtUp, Follower, Happened
 
 T = TypeVar("T")
 
 Types = str | Sequence[str]
 """Types and globs: `"agent.*,message"`, or a list of them."""
-
-
-def timeouts(patience: float) -> httpx.Timeout:
-    """Seconds without a byte; a connection of its own for each call, so that tails do not starve the others."""
-    return httpx.Timeout(patience, connect=10.0, pool=None)
-
-
-UNLIMITED = httpx.Limits(max_connections=None, max_keepalive_connections=20)
-
-
-@functools.cache
-def tls() -> ssl.SSLContext:
-    """How servers prove who they are. Made once, for that takes longer than a call."""
-    return httpx.create_ssl_context()
 
 
 class Tailrace:
@@ -62,6 +47,7 @@ class Tailrace:
         self._transport = transport
         headers = {"authorization": f"Bearer {token}"} if token else {}
         self._http = httpx.Client(headers=headers, verify=tls(), limits=UNLIMITED, transport=transport)
+        self._headers = dict(self._http.headers)
 
     def stream(self, path: str) -> Stream:
         """The stream at a path like `/support/anna`. Nothing is asked yet, and it need not be there."""
@@ -93,17 +79,14 @@ class Tailrace:
 
     def _make(self, call: Call) -> httpx.Response | httpx.TransportError:
         try:
-            return self._http.request(
-                call.method,
-                self.url + call.target,
-                content=call.body,
-                headers=call.headers,
-                timeout=timeouts(call.patience),
-            )
+            return self._http.send(self._request(call))
         except httpx.DecodingError as error:
             return httpx.ReadError(str(error))
         except httpx.TransportError as error:
             return error
+
+    def _request(self, call: Call) -> httpx.Request:
+        return request(call.method, self.url + call.target, self._headers, call.headers, call.body, call.patience)
 
 
 class Stream:
@@ -310,13 +293,8 @@ class Tail(Iterator[Event[Any]]):
     def _connect(self) -> None:
         tailrace = self._stream.tailrace
         query, headers = self._follower.connect()
-        request = tailrace._http.build_request(
-            "GET",
-            tailrace.url + target("streams", self._stream.path, query),
-            headers=headers,
-            timeout=timeouts(SILENCE),
-        )
-        self._answer = tailrace._http.send(request, stream=True)
+        call = Call("GET", target("streams", self._stream.path, query), headers=headers, patience=SILENCE)
+        self._answer = tailrace._http.send(tailrace._request(call), stream=True)
         if self._answer.status_code != 200:
             self._answer.read()
         wait = self._follower.opened(self._answer)
