@@ -122,6 +122,23 @@ test("a level is loaded page by page", async () => {
   assert.equal(known.countBelow("/"), 120);
 });
 
+test("who wants more of a wide level gets it in few questions, and how a stream stands when it is looked at", async () => {
+  const server = aServer(many(3_000));
+  const known = aTree(server);
+  await known.load("/");
+  assert.deepEqual(known.unfinished(), ["/"]);
+  while (known.unfinished().length > 0) await known.loadMore("/");
+  assert.deepEqual(known.level("/").children, many(3_000));
+  assert.equal(server.asked.length, 4);
+  assert.deepEqual([known.isBare("/s0049"), known.isBare("/s2500"), known.isBare("/unknown")], [false, true, false]);
+  await known.loadAround("/s2500");
+  assert.deepEqual([known.isBare("/s2500"), known.stream("/s2500").head], [false, 1]);
+  assert.equal(known.isBare("/s2550"), true);
+  assert.equal(known.level("/").children.length, 3_000);
+  await known.loadMore("/");
+  assert.equal(known.stream("/s2500").head, 1, "what is known of it stays");
+});
+
 test("a page that is loaded anew takes in what was born and lets go of what died, and leaves the rest", async () => {
   const server = aServer(many(120));
   const known = aTree(server);

@@ -144,15 +144,35 @@ test("what happens in a stream that is seen and not open is seen before long", a
   );
 });
 
+/** Scrolls through the tree, from above again and again, until something of it is there. */
+const comes = (page, what, locator) =>
+  until(`${what} is there`, async () => {
+    await page.locator(".branches").evaluate((box) => {
+      const isAtEnd = box.scrollTop + box.clientHeight >= box.scrollHeight - 1;
+      box.scrollTop = isAtEnd ? 0 : box.scrollTop + 400;
+    });
+    return (await locator.count()) > 0;
+  });
+
 test("a level of many streams comes page by page, and any of them is found by a part of its path", async (t) => {
   const stream = await grow(runtime.stream(), {});
   const names = Array.from({ length: 130 }, (_, n) => `s${String(n).padStart(3, "0")}`);
   await Promise.all(names.map((name) => grow(stream.below(name), {})));
   await grow(stream.below("s128").below("needle"), {});
-  const page = await aPage(t, pageOf(stream));
-  await branch(page, stream.below("s000")).waitFor();
-  const more = page.getByRole("treeitem", { name: "More …" });
+  const needle = stream.below("s128").below("needle");
+  const page = await aPage(t, pageOf(needle));
+  // Its page of the level is not loaded; the way to it is there all the same.
+  await branch(page, needle).waitFor();
 
+  const more = page.getByRole("treeitem", { name: "More …" });
+  await comes(page, "the line for more", more);
+  await more.click();
+  await comes(page, "the last one", branch(page, stream.below("s129")));
+  await soon(async () => assert.match(await said(page, stream.below("s129")), /2 events/));
+  assert.equal(await more.count(), 0);
+  assert.ok((await page.locator(".branch").count()) < 80, "rows that nobody sees are not there");
+
+  await page.goto(pageOf(stream));
   await page.getByRole("combobox", { name: "Search or open a path" }).fill("NEED");
   const option = page.locator(`[role=option][data-path="${stream.path}/s128/needle"]`);
   await option.waitFor();
@@ -160,26 +180,91 @@ test("a level of many streams comes page by page, and any of them is found by a 
   await screenshot(t, page, "tree-search");
   await page.keyboard.press("Enter");
   await page.waitForURL(`**/streams${stream.path}/s128/needle`);
-  // Its page of the level is not loaded; the way to it is there all the same.
-  await branch(page, stream.below("s128").below("needle")).waitFor();
+  await branch(page, needle).waitFor();
+});
 
-  /** Scrolls through the tree, from above again and again, until something of it is there. */
-  const comes = (what, locator) =>
-    until(`${what} is there`, async () => {
-      await page.locator(".branches").evaluate((box) => {
-        const isAtEnd = box.scrollTop + box.clientHeight >= box.scrollHeight - 1;
-        box.scrollTop = isAtEnd ? 0 : box.scrollTop + 150;
-      });
-      return (await locator.count()) > 0;
-    });
-  for (const next of ["s050", "s100"]) {
-    await comes("the line for more", more);
-    await more.click();
-    await comes(next, branch(page, stream.below(next)));
+/** Answers for the streams below one as if there were thousands, which would take minutes to make. */
+async function playBelow(page, stream, paths) {
+  const all = [...paths].sort();
+  await page.route(/\/api\/children\//, (route) => {
+    const url = new URL(route.request().url());
+    const at = decodeURIComponent(url.pathname).slice("/api/children".length);
+    const { recursive, details, limit = "100", after = "" } = Object.fromEntries(url.searchParams);
+    if (at === "/" && !recursive) return route.continue();
+    const start = at === "/" ? `${stream.path}/` : `${at}/`;
+    const below = all.filter((it) => it.startsWith(start) && (recursive || !it.slice(start.length).includes("/")));
+    const rest = below.filter((it) => it > after);
+    const found = rest.slice(0, Number(limit));
+    const createdAt = "2026-01-31T12:00:00.000Z";
+    const how = details ? { head: 7, lastEventAt: createdAt, paused: false } : {};
+    const children = found.map((path) => ({ path, createdAt, ...how }));
+    return route.fulfill({ json: { children, after: rest.length > found.length ? found.at(-1) : null } });
+  });
+}
+
+test("in a tree of thousands few rows exist and little is asked for, and any stream is found", async (t) => {
+  const stream = await grow(runtime.stream(), {});
+  const name = (letter, n, digits) => letter + String(n).padStart(digits, "0");
+  const paths = Array.from({ length: 3_000 }, (_, n) => `${stream.path}/${name("c", n, 4)}`);
+  for (let n = 0; n < 500; n += 1) {
+    paths.push(`${stream.path}/c0000/${name("d", n, 3)}`, `${stream.path}/c0000/d000/${name("e", n, 3)}`);
   }
-  await comes("the last one", branch(page, stream.below("s129")));
+  const page = await aPage(t, `${runtime.url}/`);
+  await playBelow(page, stream, paths);
+  await page.goto(pageOf(stream));
+  const at = (path) => ({ path: stream.path + path });
+  await branch(page, at("/c0000")).waitFor();
+  const asked = () => page.asked.filter((url) => url.includes("/api/children")).length;
+  const before = asked();
+  const box = page.locator(".branches");
+  let most = 0;
+  const rows = async () => (most = Math.max(most, await page.locator(".branch").count()));
+
+  const more = page.getByRole("treeitem", { name: "More …" });
+  for (const next of ["/c1050", "/c2050"]) {
+    await comes(page, "the line for more", more);
+    await more.click();
+    await comes(page, next, branch(page, at(next)));
+    await rows();
+  }
+  await comes(page, "the line for more", more);
+  await more.press("Enter");
+  // It is gone, and the keys go on from what came in its place.
+  await soon(async () => assert.match((await focused(page)) ?? "", /\/c2\d{3}$/));
+  await comes(page, "the last one", branch(page, at("/c2999")));
   assert.equal(await more.count(), 0);
-  assert.ok((await page.locator(".branch").count()) < 80, "rows that nobody sees are not there");
+  await soon(async () => assert.match(await said(page, at("/c2999")), /c2999, 7 events/));
+
+  // Through all of it, and down into what is nested.
+  await box.evaluate((it) => (it.scrollTop = 0));
+  for (let isEnd = false; !isEnd;) {
+    isEnd = await box.evaluate((it) => {
+      it.scrollTop += 4_000;
+      return it.scrollTop + it.clientHeight >= it.scrollHeight - 1;
+    });
+    await rows();
+  }
+  await box.evaluate((it) => (it.scrollTop = 0));
+  for (const path of ["/c0000", "/c0000/d000"]) {
+    await branch(page, at(path)).locator(".fold").click();
+    await branch(page, at(`${path}${path === "/c0000" ? "/d000" : "/e000"}`)).waitFor();
+    await rows();
+  }
+  assert.ok(most < 80, `${most} rows`);
+  // A page of 50 says how those stand that were looked at, and each is asked for about once.
+  assert.ok(asked() - before < 120, `${asked() - before} questions`);
+
+  const find = page.getByRole("combobox", { name: "Search or open a path" });
+  for (const [part, path] of [
+    ["c2987", "/c2987"],
+    ["e499", "/c0000/d000/e499"],
+  ]) {
+    await find.fill(part);
+    await page.locator(`[role=option][data-path="${stream.path}${path}"]`).waitFor();
+  }
+  await find.fill("c");
+  await soon(async () => assert.match(await page.locator(".results").textContent(), /more match: type more/));
+  assert.ok((await page.locator(".results [role=option]").count()) <= 61);
 });
 
 test("any path opens: the first event makes its stream", async (t) => {
@@ -316,6 +401,22 @@ test("home says what this is, who was active last, and what to paste into a term
   await screenshot(t, page, "home");
   await newest.getByRole("link").click();
   await page.waitForURL(`**/streams${stream.path}/deep/down`);
+});
+
+test("home says of how many streams it knows who was active last, and looks at more when one wants", async (t) => {
+  const stream = await grow(runtime.stream(), {});
+  const paths = Array.from({ length: 1_500 }, (_, n) => `${stream.path}/c${String(n).padStart(4, "0")}`);
+  const page = await aPage(t, `${runtime.url}/streams/`);
+  await playBelow(page, stream, paths);
+  await page.goto(`${runtime.url}/`);
+  const recent = page.getByRole("region", { name: "Recently active" });
+  await recent.getByText("Of the first 200 streams by path; there are more.").waitFor();
+  await screenshot(t, page, "home-more");
+  await recent.getByRole("button", { name: "Look at 1,000 more" }).click();
+  await recent.getByText("Of the first 1,200 streams by path").waitFor();
+  await recent.getByRole("button", { name: "Look at 1,000 more" }).click();
+  await recent.getByText("Of the first").waitFor({ state: "detached" });
+  assert.equal(await recent.getByRole("listitem").count(), 10);
 });
 
 test("an address that can be no stream says so, and stays text", async (t) => {

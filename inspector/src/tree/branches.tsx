@@ -20,9 +20,12 @@ const HEIGHT = 30;
 const HEIGHT_TOUCHED = 40;
 /** Letters that come later than this begin a new word. */
 const TYPING_MS = 700;
-/** What is seen is asked anew so often at most; the more is unfolded, the more seldom. */
+/** What is seen is asked anew so often at most; the more is unfolded, the more seldom, within bounds. */
 const FRESH_MS = 8_000;
 const FRESH_MS_A_ROW = 40;
+const SELDOM_MS = 30_000;
+/** How a stream stands is asked for where one rests so long. */
+const REST_MS = 150;
 /** So many streams are asked each time whether they have any below. */
 const PROBES = 4;
 
@@ -57,9 +60,21 @@ export function Branches({
     },
   });
   const items = tree.getItems();
-  const focused = items.findIndex((item) => item.isFocused());
+  // Asked of each of thousands of rows this would take longer than a frame.
+  const focused = items.length === 0 ? -1 : tree.getFocusedItem().getItemMeta().index;
   const virtual = useVirtualizer({ count: items.length, height, box, kept: focused });
   const seen = virtual.getVirtualItems().flatMap(({ index }) => items[index] ?? []);
+
+  // The row that the keys were on is gone: they go on from the one in its place.
+  const last = useRef(0);
+  const isFocusInside = box.current?.contains(document.activeElement) === true;
+  useLayoutEffect(() => {
+    if (focused >= 0) last.current = focused;
+    else if (items.length > 0) {
+      wantsFocus.current ||= isFocusInside;
+      items[Math.min(last.current, items.length - 1)]?.setFocused();
+    }
+  });
 
   useLayoutEffect(() => {
     const element = wantsFocus.current ? items[focused]?.getElement() : undefined;
@@ -81,6 +96,7 @@ export function Branches({
 
   useShown({ known, at: path.value, items, unfold, scrollTo: (index) => virtual.scrollToIndex(index) });
   useFresh(known, () => ({ seen, rows: items.length }));
+  useDetails(known, seen);
 
   const act = (item: ItemInstance<string>): void => {
     const id = item.getId();
@@ -191,7 +207,7 @@ function useFresh(known: Known, now: () => { seen: readonly ItemInstance<string>
     let isOver = false;
     const wait = (): void => {
       const { rows } = current.current();
-      timer = setTimeout(() => void look(), Math.max(FRESH_MS, rows * FRESH_MS_A_ROW));
+      timer = setTimeout(() => void look(), Math.min(SELDOM_MS, Math.max(FRESH_MS, rows * FRESH_MS_A_ROW)));
     };
     const look = async (): Promise<void> => {
       if (!document.hidden && !isShut.value) await refresh(known, current.current().seen).catch(() => {});
@@ -210,6 +226,21 @@ function useFresh(known: Known, now: () => { seen: readonly ItemInstance<string>
       clearTimeout(timer);
     };
   }, [known, isSeen, isShut.value]);
+}
+
+/** Asks how those stand that are in sight, and were loaded without it: a page of a level at a time. */
+function useDetails(known: Known, seen: readonly ItemInstance<string>[]): void {
+  const asked = useRef(new Set<string>());
+  const next = seen.map((item) => item.getId()).find((id) => known.isBare(id) && !asked.current.has(id));
+  useEffect(() => {
+    if (next === undefined || isShut.value) return undefined;
+    const timer = setTimeout(() => {
+      // It is asked for once: who does not say how it stands is not asked again and again.
+      asked.current.add(next);
+      void known.loadAround(next).catch(() => {});
+    }, REST_MS);
+    return () => clearTimeout(timer);
+  }, [known, next, isShut.value]);
 }
 
 /** The root stands on nobody's list. */

@@ -14,6 +14,8 @@ import { whyNot } from "./whynot.ts";
 const MOST = 60;
 /** So many streams are looked through by themselves; further ones when a person says so. */
 const LOOKED_THROUGH = 5_000;
+/** So many pages of levels that are loaded in part are loaded first: that costs far less than looking everywhere. */
+const PAGES_OF_LEVELS = 5;
 /** What was looked through longer ago is looked through again. */
 const OLD_MS = 30_000;
 
@@ -166,7 +168,14 @@ function Survey(): JSX.Element | null {
     let isOver = false;
     const look = async (): Promise<void> => {
       if (now.survey.isWhole && Date.now() - lookedThroughAt > OLD_MS) now.surveyAnew();
-      while (!isOver && !isShut.value && !now.survey.isWhole && now.survey.seen < most) await now.surveyOn();
+      for (let pages = PAGES_OF_LEVELS; !isOver && !isShut.value;) {
+        const level = pages > 0 ? now.unfinished()[0] : undefined;
+        if (level !== undefined) {
+          pages -= 1;
+          await now.loadMore(level);
+        } else if (!now.survey.isWhole && now.survey.seen < most) await now.surveyOn();
+        else break;
+      }
       if (now.survey.isWhole) lookedThroughAt = Date.now();
     };
     look().catch((error: unknown) => isOver || setTrouble(wordsOf(error)));

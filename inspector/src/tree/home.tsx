@@ -1,7 +1,7 @@
 /** The page at `/`: what this is, which streams heard something last, and how to begin. */
 import "./home.css";
 import type { JSX } from "preact";
-import { useEffect } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { token } from "../api/connection.ts";
 import { pageOf } from "../api/path.ts";
 import { toCreate } from "./create.tsx";
@@ -11,9 +11,11 @@ import { Since } from "./since.tsx";
 import { current, isShut, known } from "./streams.ts";
 import { whyNot } from "./whynot.ts";
 
-/** So many are shown, of so many that are looked at. */
+/** So many are shown, of so many that are looked at by themselves. Nobody keeps them in that order: each is asked. */
 const SHOWN = 10;
 const LOOKED_AT = 200;
+/** So many more when a person wants that. */
+const MORE = 1_000;
 
 export function Home({ isPath }: { isPath: boolean }): JSX.Element {
   const { root } = known.value;
@@ -77,17 +79,18 @@ function readable(text: string): string {
 
 function Recent(): JSX.Element {
   const now = current();
+  const [most, setMost] = useState(LOOKED_AT);
+  useEffect(() => now.surveyAnew(), [now]);
   useEffect(() => {
     let isOver = false;
     const look = async (): Promise<void> => {
-      now.surveyAnew();
-      while (!isOver && !isShut.value && !now.survey.isWhole && now.survey.seen < LOOKED_AT) {
+      while (!isOver && !isShut.value && !now.survey.isWhole && now.survey.seen < most) {
         await now.surveyOn({ details: true });
       }
     };
     look().catch(() => {});
     return () => (isOver = true);
-  }, [now]);
+  }, [now, most]);
   const streams = now
     .streams()
     .sort((one, other) => (other.lastEventAt ?? "").localeCompare(one.lastEventAt ?? ""))
@@ -111,8 +114,17 @@ function Recent(): JSX.Element {
           </li>
         ))}
       </ul>
-      {!isWhole && seen >= LOOKED_AT && (
-        <p class="dim">Of the first {seen} streams. The field at the left finds any.</p>
+      {!isWhole && (
+        <p class="dim" role="status">
+          Of the first {seen.toLocaleString("en")} streams by path; there are more.{" "}
+          {seen < most ? (
+            "Looking …"
+          ) : (
+            <button type="button" class="quiet" onClick={() => setMost(seen + MORE)}>
+              Look at {MORE.toLocaleString("en")} more
+            </button>
+          )}
+        </p>
       )}
     </>
   );

@@ -29,6 +29,8 @@ export interface Level {
 
 /** A page of a level: more are not given with details. */
 export const PAGE = 50;
+/** A page without them, where somebody wants more: how those stand is asked for when they are seen. */
+const MORE = 1_000;
 /** A page of the survey. Each stream of it is asked for its children by the server, so there are fewer than might be. */
 const SURVEYED = 100;
 
@@ -109,6 +111,17 @@ export class Known {
     this.#changed();
   }
 
+  /** Whether a stream is known by its path alone. */
+  isBare(path: string): boolean {
+    const known = this.#streams.get(path);
+    return known !== undefined && known.head === undefined;
+  }
+
+  /** The levels of which more could be loaded. */
+  unfinished(): string[] {
+    return [...this.#levels].flatMap(([path, { after }]) => (typeof after === "string" ? [path] : []));
+  }
+
   /** Takes in how a stream stands. */
   learn(child: Child): void {
     this.#learn(child);
@@ -132,13 +145,17 @@ export class Known {
    *
    * @param after the page behind this path; from the beginning without it
    */
-  async load(path: string, after?: string): Promise<void> {
+  load(path: string, after?: string): Promise<void> {
+    return this.#load(path, { details: true, limit: PAGE, after });
+  }
+
+  async #load(path: string, query: { details?: boolean; limit: number; after: string | undefined }): Promise<void> {
     const before = this.level(path);
     const isNew = before.after === undefined;
     this.#put(path, { ...before, isLoading: true });
     try {
-      const answer = await this.#children(path, { details: true, limit: PAGE, after });
-      this.#merge(path, after, answer);
+      const answer = await this.#children(path, query);
+      this.#merge(path, query.after, answer);
     } catch (error) {
       const { children, after: loaded } = this.level(path);
       const trouble = error instanceof Error ? error : new Error(String(error));
@@ -161,7 +178,8 @@ export class Known {
 
   /** Loads what comes behind what is loaded. */
   loadMore(path: string): Promise<void> {
-    return this.load(path, this.level(path).after ?? undefined);
+    const { after } = this.level(path);
+    return typeof after === "string" ? this.#load(path, { limit: MORE, after }) : this.load(path);
   }
 
   /** How many streams the survey has seen, and whether those are all. */
