@@ -11,6 +11,8 @@ import { leaseUrl, settleUrl, subscribe } from "../load/subscription.mjs";
 import { driver } from "../sdk/drivers.mjs";
 
 const sdks = ["typescript", "python", "rust"];
+/** Those whose HTTP client is measured as well, with nothing around it: what the SDK adds is told apart from what that takes. */
+const withBare = ["typescript", "python"];
 const pathOf = (stream) => `/bench/${stream}`;
 const curl = (url) => ["curl", "-sN", "-H", "accept: text/event-stream", url];
 /** Of history: what follows is live. */
@@ -25,19 +27,34 @@ function appends({ name, title, connections }) {
     floor: "raw",
     before: driver,
     rounds: [5, 3],
-    metrics: { rate: "appends/s", p50: "p50, ms", p99: "p99, ms", cpu: "CPU of the client an append, µs" },
+    metrics: {
+      rate: "appends/s",
+      p50: "p50, ms",
+      p99: "p99, ms",
+      cpu: "CPU of the client an append, µs",
+      bareRate: "`fetch`, `httpx` alone: appends/s",
+      bareCpu: "`fetch`, `httpx` alone: CPU, µs",
+      overBare: "appends/s ÷ `fetch`, `httpx` alone",
+      cpuOverBare: "CPU ÷ `fetch`, `httpx` alone",
+    },
 
     async run({ url, contender }, { quick, made }) {
-      // A stream for each: what the others wrote is nothing to it.
-      const stream = `${name}-${contender}-${Date.now()}`;
-      await withoutBreaker(url, [stream]);
       const ms = quick ? 1000 : 2000;
-      const { times, seconds, cpu } = made
-        ? await timed([...made, "append", url, pathOf(stream), connections, ms])
-        : await appendRaw(url, stream, connections, ms);
-      const count = times.length;
-      const [p50, p99] = [50, 99].map((percent) => percentile(times, percent));
-      return { rate: count / seconds, p50, p99, cpu: (cpu * 1e6) / count };
+      const measured = async (task) => {
+        // A stream for each: what the others wrote is nothing to it.
+        const stream = `${name}-${contender}-${task}-${Date.now()}`;
+        await withoutBreaker(url, [stream]);
+        const { times, seconds, cpu } = made
+          ? await timed([...made, task, url, pathOf(stream), connections, ms])
+          : await appendRaw(url, stream, connections, ms);
+        const count = times.length;
+        const [p50, p99] = [50, 99].map((percent) => percentile(times, percent));
+        return { rate: count / seconds, p50, p99, cpu: (cpu * 1e6) / count };
+      };
+      const mine = await measured("append");
+      if (!withBare.includes(contender)) return mine;
+      const { rate, cpu } = await measured("bare");
+      return { ...mine, bareRate: rate, bareCpu: cpu, overBare: mine.rate / rate, cpuOverBare: mine.cpu / cpu };
     },
   };
 }

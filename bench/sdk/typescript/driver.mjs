@@ -4,28 +4,44 @@ import { Tailrace, run } from "../../../sdk/typescript/dist/index.js";
 const warmUpMs = 500;
 const say = (what) => process.stdout.write(`${JSON.stringify(what)}\n`);
 
-const tasks = { append, tail, pull, drain };
+const tasks = { append, bare, tail, pull, drain };
 const [task, url, path, ...numbers] = process.argv.slice(2);
+const event = { type: "message.added", payload: { seq: 0, text: "Water that has turned the wheel runs on." } };
 await tasks[task](new Tailrace(url).stream(path), ...numbers.map(Number));
 
-async function append(stream, connections, ms) {
-  await hammer(stream, connections, warmUpMs);
+function append(stream, connections, ms) {
+  return measured(() => stream.append(event), connections, ms);
+}
+
+/** The same with `fetch` and nothing else. */
+function bare(_, connections, ms) {
+  let key = 0;
+  const headers = { "content-type": "application/json" };
+  const post = async () => {
+    const body = JSON.stringify({ ...event, idempotencyKey: `key-${(key += 1)}` });
+    const response = await fetch(`${url}/api/streams${path}`, { method: "POST", headers, body });
+    const text = await response.text();
+    if (!response.ok) throw new Error(text);
+    return JSON.parse(text).event;
+  };
+  return measured(post, connections, ms);
+}
+
+async function measured(post, connections, ms) {
+  await hammer(post, connections, warmUpMs);
   say({ ready: true });
   const begun = performance.now();
-  const times = await hammer(stream, connections, ms);
+  const times = await hammer(post, connections, ms);
   say({ seconds: (performance.now() - begun) / 1000, times });
 }
 
 /** The milliseconds that each append took. */
-async function hammer(stream, connections, ms) {
+async function hammer(post, connections, ms) {
   const times = [];
   const begun = performance.now();
   const loop = async () => {
     for (let now = performance.now(); now - begun < ms;) {
-      await stream.append({
-        type: "message.added",
-        payload: { seq: 0, text: "Water that has turned the wheel runs on." },
-      });
+      await post();
       const answered = performance.now();
       times.push(answered - now);
       now = answered;

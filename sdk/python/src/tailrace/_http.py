@@ -47,8 +47,8 @@ def request(
 class Lanes(httpx.AsyncBaseTransport):
     """A lane with one connection for each request under way; the next request takes the lane that was left last.
 
-    A pool of httpx looks at all its connections for each request, and gives those that come together to the same one, which
-    takes the first and refuses the others. With 16 at a time that is more than half of what an append takes.
+    A pool of httpx looks at all its connections for each request, and gives those that come together to the same one,
+    which takes one and refuses the others. With 16 at a time that is more than half of what an append takes.
     """
 
     def __init__(self) -> None:
