@@ -18,7 +18,7 @@ import {
   rowsOf,
   says,
   screenshot,
-  scrolled,
+  scrolledUntil,
   settled,
   soon,
   until,
@@ -115,10 +115,8 @@ test("scrolling back reaches the first event, page by page, without a gap", asyn
   const stream = await aLog(800);
   const page = await openStream(t, stream);
   await ends(page, 802);
-  const seen = new Set(await offsetsOf(page));
-  await until("the first event is in sight", async () => {
-    await scrolled(page, -600);
-    const offsets = await offsetsOf(page);
+  const seen = new Set();
+  await scrolledUntil(page, -600, (offsets) => {
     assertContiguous(offsets);
     offsets.forEach((offset) => seen.add(offset));
     return offsets[0] === 1;
@@ -148,11 +146,7 @@ test("newest first, the newest event is above, and what comes pushes down", asyn
 test("newest first, scrolling down reaches the first event without a gap", async (t) => {
   const page = await openStream(t, await aLog(700), { view: { newestFirst: true } });
   await soon(async () => assert.equal((await offsetsOf(page))[0], 702));
-  await page.locator("#events").hover();
-  await until("the first event is in sight", async () => {
-    await page.mouse.wheel(0, 600);
-    await painted(page);
-    const offsets = await offsetsOf(page);
+  await scrolledUntil(page, 600, (offsets) => {
     assertContiguous(offsets, -1);
     return offsets.at(-1) === 1;
   });
@@ -328,6 +322,8 @@ test("the keyboard alone leads through the log", async (t) => {
   assert.match(await help.textContent(), /newest first/);
   await page.keyboard.press("Escape");
   await help.waitFor({ state: "hidden" });
+  // What had the focus in it keeps it for a frame, and the keys with it.
+  await until("the focus has left it", () => page.evaluate(() => !document.activeElement.closest("dialog")));
 
   await page.keyboard.press("o");
   await soon(async () => assert.equal((await offsetsOf(page))[0], 1_002));

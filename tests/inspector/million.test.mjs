@@ -16,6 +16,7 @@ import {
   rowOf,
   says,
   screenshot,
+  scrolledUntil,
   soon,
   until,
 } from "./support.mjs";
@@ -312,13 +313,9 @@ test("a burst of a hundred events a second is in the list in order, each once", 
 
   // And all of them are there for who scrolls back.
   const seen = new Set();
-  await page.locator("#events").hover();
-  await until("the first is in sight", async () => {
-    const offsets = await offsetsOf(page);
+  await scrolledUntil(page, -550, (offsets) => {
     assertContiguous(offsets);
     offsets.forEach((offset) => seen.add(offset));
-    await page.mouse.wheel(0, -550);
-    await painted(page);
     return offsets[0] <= 500;
   });
   assert.ok(seen.size >= 1_000);

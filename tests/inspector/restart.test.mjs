@@ -15,7 +15,7 @@ import {
   rowOf,
   rowsOf,
   says,
-  scrolled,
+  scrolledUntil,
   settled,
   soon,
   unreachable,
@@ -40,12 +40,10 @@ async function keeps(stream, event) {
 /** Every offset from the newest up to the first, as one sees them who scrolls back. */
 async function allOf(page) {
   const seen = new Map();
-  await until("the first event is in sight", async () => {
-    const rows = await rowsOf(page);
-    if (rows.length > 0) assertContiguous(rows.map(({ offset }) => offset));
+  await scrolledUntil(page, -500, (offsets, rows) => {
+    assertContiguous(offsets);
     for (const { offset, said } of rows) seen.set(offset, said);
-    await scrolled(page, -500);
-    return rows[0]?.offset === 1;
+    return offsets[0] === 1;
   });
   return seen;
 }

@@ -254,6 +254,22 @@ export const scrolled = (page, by) =>
     return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done())));
   }, by);
 
+/**
+ * Scrolls on by so many pixels, again and again, until a look at what is in sight says that it is enough. It may take as
+ * long as it goes on.
+ *
+ * @param {(offsets: number[], rows: object[]) => boolean} isEnough
+ */
+export async function scrolledUntil(page, by, isEnough) {
+  for (let [last, since] = ["", Date.now()]; ; await scrolled(page, by)) {
+    const rows = await rowsOf(page);
+    const offsets = rows.map(({ offset }) => offset);
+    if (isEnough(offsets, rows)) return;
+    if (offsets.join() !== last) [last, since] = [offsets.join(), Date.now()];
+    assert.ok(Date.now() - since < patience, `it does not go on from ${last}`);
+  }
+}
+
 /** The offsets in sight and where they stand, as soon as they are the same in two looks. */
 export async function settled(page) {
   let before;
