@@ -1,4 +1,5 @@
 /** What cards are made of. Whatever an event says is text here, and never markup. */
+import "./parts.css";
 import type { ComponentChildren, JSX } from "preact";
 import { useMemo, useState } from "preact/hooks";
 import { pageOf, streamPath } from "../api/path.ts";
