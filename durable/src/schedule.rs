@@ -71,7 +71,8 @@ pub(crate) fn coming(life: &Life, slug: &str, most: usize) -> impl Iterator<Item
     let scheduled = life.state.schedules.get(slug);
     let first = life.schedules.get(slug).map(|next| next.due);
     let left = scheduled.and_then(|it| it.config.max_runs).zip(life.schedules.get(slug));
-    let left = left.map_or(usize::MAX, |(most, next)| usize::try_from(most - next.runs.min(most)).unwrap_or(usize::MAX));
+    let left =
+        left.map_or(usize::MAX, |(most, next)| usize::try_from(most - next.runs.min(most)).unwrap_or(usize::MAX));
     let until = scheduled.and_then(|it| it.config.until).unwrap_or(Millis::MAX);
     std::iter::successors(first, move |due| scheduled.and_then(|it| it.config.when.next(it.at, *due)))
         .take_while(move |due| *due <= until)

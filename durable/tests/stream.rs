@@ -185,7 +185,11 @@ fn what_is_refused_in_a_batch_is_named_by_its_place() {
         (r#"[{"type":"a"},{"type":"a"},{"type":"c","idempotencyKey":"k"}]"#, "idempotency_conflict", json!(2)),
         (r#"[{"type":"a"},{"type":"a","offset":9}]"#, "offset_mismatch", json!(1)),
         (r#"[{"type":"a"},{"type":"breaker.configured","payload":{"limit":"x"}}]"#, "invalid_control_event", json!(1)),
-        (r#"[{"type":"subscription.resumed","payload":{"slug":"none"}},{"type":"a"}]"#, "invalid_control_event", json!(0)),
+        (
+            r#"[{"type":"subscription.resumed","payload":{"slug":"none"}},{"type":"a"}]"#,
+            "invalid_control_event",
+            json!(0),
+        ),
         (r#"[{"type":"a"},{"type":"stream.created"}]"#, "reserved_type", json!(1)),
         (r#"[{"type":"a"},{"n":1}]"#, "invalid_batch", json!(1)),
         (&long, "too_large", json!(1)),

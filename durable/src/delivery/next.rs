@@ -22,7 +22,12 @@ pub(super) struct Batch {
 }
 
 /// What is due next: the events of the first attempt, or those behind the cursor that match, never old and new ones mixed.
-pub(super) fn next_batch<S: Sql>(sql: &S, delivery: &Delivery, subscribed: &Subscribed, head: u64) -> Result<Batch, Failure> {
+pub(super) fn next_batch<S: Sql>(
+    sql: &S,
+    delivery: &Delivery,
+    subscribed: &Subscribed,
+    head: u64,
+) -> Result<Batch, Failure> {
     let progress = &delivery.progress;
     let (after, until, count) = match progress.range {
         Some((first, last)) => (first - 1, last, u64::MAX),
