@@ -168,7 +168,10 @@ pub fn read<S: Sql>(stream: &Stream<S>, text: &str) -> Done<S> {
     } else {
         ("application/x-ndjson", line_page(&page))
     };
-    let answer = Answer { status: 200, headers: Vec::new(), body };
+    let mut answer = Answer { status: 200, headers: Vec::new(), body };
+    if let Some(before) = page.before {
+        answer = answer.with("tailrace-before-offset", before.to_string());
+    }
     Ok(only(
         answer
             .with("content-type", content_type)
@@ -383,7 +386,9 @@ fn append_body(committed: &Committed, reply: Reply) -> String {
 }
 
 fn json_page<T: Text>(page: &Page<T>) -> T {
-    let tail = format!("],\"afterOffset\":{},\"head\":{},\"upToDate\":{}}}\n", page.after, page.head, page.up_to_date);
+    let before = page.before.map(|before| format!("\"beforeOffset\":{before},")).unwrap_or_default();
+    let tail =
+        format!("],\"afterOffset\":{},{before}\"head\":{},\"upToDate\":{}}}\n", page.after, page.head, page.up_to_date);
     let (open, close) = if page.count == 0 { ("{\"events\":[", "") } else { ("{\"events\":[\n", "\n") };
     T::from_str(open).joined("", &page.lines).joined(close, &T::from_str(&tail))
 }

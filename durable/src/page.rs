@@ -56,6 +56,9 @@ pub struct Page<T> {
     pub count: u64,
     /// The offset up to which was looked: go on behind it.
     pub after: u64,
+    /// With `last`: from here on it was looked at, and nothing was found of all that was asked for but this. Look on before
+    /// it.
+    pub before: Option<u64>,
     /// The stream's last offset.
     pub head: u64,
     /// True when nothing that matches lies behind `after` now.
@@ -84,12 +87,13 @@ pub fn read<S: Sql>(stream: &Stream<S>, query: &Query) -> Result<Page<S::Text>, 
             }
             (false, None) => forward(&stream.sql, &filter, range, room)?,
             (false, Some(last)) => {
-                let (first, count) = first_of_last(&stream.sql, &filter, range, last)?;
+                let Tail { first, count, before } = first_of_last(&stream.sql, &filter, range, last)?;
                 let mut page = forward(&stream.sql, &filter, Range { first, ..range }, room)?;
                 if page.count == count {
                     // These are the last ones: what lies behind them was looked at already.
                     page.after = range.last;
                 }
+                page.before = before;
                 page
             }
         }
@@ -263,8 +267,18 @@ fn forward<S: Sql>(sql: &S, filter: &Filter, range: Range, room: Room) -> Result
     Ok(found.into_page(after))
 }
 
-/// The offset of the first of the last `count` matching events, and how many of them there are.
-fn first_of_last<S: Sql>(sql: &S, filter: &Filter, range: Range, count: u64) -> Result<(u64, u64), Failure> {
+/// The last events that match.
+struct Tail {
+    /// The offset of the first of them.
+    first: u64,
+    /// How many there are.
+    count: u64,
+    /// Nothing before this offset was looked at, though there may be more; `None` when these are all that were wanted.
+    before: Option<u64>,
+}
+
+/// Looks for the last `count` matching events.
+fn first_of_last<S: Sql>(sql: &S, filter: &Filter, range: Range, count: u64) -> Result<Tail, Failure> {
     let mut first = range.last + 1;
     let mut found = 0;
     // The rows at or before this one are still to be looked at: the one that holds the range's end comes first.
@@ -286,7 +300,7 @@ fn first_of_last<S: Sql>(sql: &S, filter: &Filter, range: Range, count: u64) -> 
                     continue;
                 }
                 if found == count {
-                    return Ok((first, found));
+                    return Ok(Tail { first, count, before: None });
                 }
                 found += 1;
                 first = offset;
@@ -294,7 +308,8 @@ fn first_of_last<S: Sql>(sql: &S, filter: &Filter, range: Range, count: u64) -> 
         }
         end = before;
     }
-    Ok((first, found))
+    let before = (end >= range.first && found < count).then_some(end + 1);
+    Ok(Tail { first, count: found, before })
 }
 
 /// The matching events of one row.

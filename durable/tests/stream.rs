@@ -177,6 +177,31 @@ fn a_repeat_inside_a_batch_is_compared_by_type_and_payload_only() {
 }
 
 #[test]
+fn a_page_of_the_last_says_how_far_was_looked_back() {
+    let mut d = born();
+    d.append(S, r#"{"type":"wanted"}"#);
+    let rows = limits::LAST_SCAN_ROWS + 500;
+    d.database(S).execute(&format!(
+        "INSERT INTO log (last, count, at, bytes, counted, hooks, types, lines)
+         WITH RECURSIVE n(n) AS (SELECT 4 UNION ALL SELECT n + 1 FROM n WHERE n < {})
+         SELECT n, 1, 1, 14, 0, 0, 'other', '{{\"type\":\"other\"}}' FROM n",
+        rows + 3
+    ));
+    d.evict(S);
+    let types = Some("wanted".to_owned());
+    let query = Query { last: Some(2), types, ..all() };
+    let said = d.read(S, &query).json();
+    assert_eq!((&said["events"], &said["afterOffset"]), (&json!([]), &json!(rows + 3)));
+    let before = said["beforeOffset"].as_u64().unwrap();
+    assert!((5..1_000).contains(&before), "{before}");
+    let said = d.read(S, &Query { before: Some(before), ..query.clone() });
+    assert_eq!((&said.json()["events"][0]["offset"], said.header("tailrace-before-offset")), (&json!(3), None));
+    // All that was wanted was found: nobody needs to look further.
+    let said = d.read(S, &Query { last: Some(1), types: Some("other".to_owned()), ..all() });
+    assert_eq!((said.json()["events"].as_array().unwrap().len(), said.header("tailrace-before-offset")), (1, None));
+}
+
+#[test]
 fn what_is_refused_in_a_batch_is_named_by_its_place() {
     let mut d = born();
     d.append(S, r#"{"type":"b","idempotencyKey":"k"}"#);

@@ -208,7 +208,8 @@ test("where the server looks back no further for a type, the page says how far, 
   await page.route(/[?&]types=rare/, (route) => {
     const before = Number(new URL(route.request().url()).searchParams.get("beforeOffset") ?? head + 1);
     if (before <= 1_000_000) return route.continue();
-    return route.fulfill({ json: { events: [], afterOffset: before - 1, head, upToDate: true } });
+    const beforeOffset = before - 1_000_000;
+    return route.fulfill({ json: { events: [], afterOffset: before - 1, beforeOffset, head, upToDate: true } });
   });
   await page.getByLabel("Types").fill("rare");
   const further = page.getByRole("button", { name: /look further/ });

@@ -128,6 +128,8 @@ export interface Page {
   readonly entries: Entry[];
   /** What was looked at, up to here; what matched may be less. */
   readonly afterOffset: number;
+  /** Of the last that match fewer were found than wanted, and nothing before this offset was looked at. */
+  readonly beforeOffset?: number;
   readonly head: number;
 }
 
@@ -146,29 +148,34 @@ export async function page(
     entries.push({ event: parse(bare) as StoredEvent, size: bare.length });
   }
   // The last line closes the page; no event's line begins so. Without events it is the only one.
-  const ends = /^(?:\{"events":\[)?\],"afterOffset":(\d+),"head":(\d+)/.exec(
-    lines.findLast((line) => line !== "") ?? "",
-  );
-  return { entries, afterOffset: Number(ends?.[1] ?? 0), head: Number(ends?.[2] ?? 0) };
+  const close = /^(?:\{"events":\[)?\],(".*\})$/.exec(lines.findLast((line) => line !== "") ?? "");
+  if (!close) throw new TypeError("The server's answer is no page of events.");
+  return { ...(JSON.parse(`{${close[1]}`) as Omit<Page, "entries">), entries };
 }
 
 /**
- * The last events that match, before an offset or in all. A page of large events is cut, and holds the first of them: the
- * others are read as well.
+ * The last events that match, before an offset or in all, however far back they lie. A page of large events is cut, and
+ * holds the first of them: the others are read as well.
  */
 export async function lastOf(
   path: string,
   { types, last, beforeOffset }: { types?: string | undefined; last: number; beforeOffset?: number | undefined },
   signal?: AbortSignal,
 ): Promise<Page> {
-  const { entries, afterOffset, head } = await page(path, { types, last, beforeOffset }, signal);
+  const found = await page(path, { types, last, beforeOffset }, signal);
+  const { entries, head } = found;
   const before = beforeOffset ?? head + 1;
-  let at = afterOffset;
+  let at = found.afterOffset;
   while (at < before - 1) {
     const rest = await page(path, { types, afterOffset: at, beforeOffset: before, limit: last }, signal);
     entries.push(...rest.entries);
     if (rest.afterOffset <= at) break;
     at = rest.afterOffset;
+  }
+  const left = last - entries.length;
+  if (found.beforeOffset !== undefined && left > 0) {
+    const further = await lastOf(path, { types, last: left, beforeOffset: found.beforeOffset }, signal);
+    entries.unshift(...further.entries);
   }
   return { entries, afterOffset: at, head };
 }

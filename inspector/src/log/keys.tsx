@@ -48,7 +48,7 @@ const actions: Record<string, () => void> = {
 /** Whether a key belongs to what is focused: a field, a button, a dialog, an editor. */
 function isTaken({ target, key }: KeyboardEvent): boolean {
   if (!(target instanceof Element)) return false;
-  if (target.closest("input, textarea, select, dialog, [contenteditable], .editor, [role=tree]")) return true;
+  if (target.closest("input, textarea, select, dialog[open], [contenteditable], .editor, [role=tree]")) return true;
   const isButton = target.closest("button, a, summary, [role=tab]") !== null;
   return isButton && ["Enter", " "].includes(key);
 }

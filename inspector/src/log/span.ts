@@ -17,8 +17,6 @@ const MOST_HELD = 32 * 1024 * 1024;
 
 /** So many events are searched before a person is asked whether to go on. */
 const SEARCHED_AT_ONCE = 50_000;
-/** So far back the server looks for the last events of some types: so many rows of its log, with an event or more each. */
-export const LOOKED_BACK_AT_ONCE = 1_000_000;
 
 export type Read = (query: Record<string, string | number | undefined>, signal: AbortSignal) => Promise<Page>;
 
@@ -167,14 +165,12 @@ export class Span {
   /** The last events before an offset, what matches of them; behind `low` there are no others, as far as the server looked. */
   async #before(before: number | undefined, most: number): Promise<{ entries: Entry[]; low: number; head: number }> {
     for (let wanted = most; ;) {
-      const { entries, afterOffset, head } = await this.#page({ beforeOffset: before, last: wanted });
+      const { entries, afterOffset, beforeOffset, head } = await this.#page({ beforeOffset: before, last: wanted });
       const isCut = afterOffset < (before ?? head + 1) - 1;
       if (!isCut || wanted === 1 || entries.length === 0) {
-        const first = (entries[0]?.event.offset ?? before ?? head + 1) - 1;
-        // With types, fewer may be because it looked no further; then it looked at least so far.
-        const least = this.filter.types ? (before ?? head + 1) - 1 - LOOKED_BACK_AT_ONCE : 0;
-        const low = entries.length < wanted ? Math.max(0, Math.min(first, least)) : first;
-        this.#isCutShort = entries.length < wanted && low > 0;
+        const first = entries[0]?.event.offset ?? before ?? head + 1;
+        this.#isCutShort = beforeOffset !== undefined;
+        const low = entries.length < wanted ? (beforeOffset ?? 1) - 1 : first - 1;
         return { entries: entries.filter(this.#matches).map(held), low, head };
       }
       // The events are large: as many as a page carries, and of those the last ones.
