@@ -446,7 +446,7 @@ async fn call(
 /// With tokens a page of any site may call, without credentials: the token is what counts.
 fn allow_other_sites(response: &Response) -> Result<(), JsValue> {
     const EXPOSED: &str = "Tailrace-Head, Tailrace-Generation, Tailrace-Paused, Tailrace-Halted, Tailrace-Duplicate, Tailrace-Interpreted-As, \
-         Tailrace-After-Offset, Tailrace-Count, Tailrace-Up-To-Date, Retry-After, Allow";
+         Tailrace-After-Offset, Tailrace-Before-Offset, Tailrace-Count, Tailrace-Up-To-Date, Retry-After, Allow";
     let headers = response.headers();
     for (name, value) in [
         ("access-control-allow-origin", "*"),

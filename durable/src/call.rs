@@ -9,7 +9,7 @@ use tailrace_model::line::push_line;
 use tailrace_model::problem::Problem;
 use tailrace_model::time::{Millis, to_rfc3339};
 
-use crate::commit::{Committed, commit_if};
+use crate::commit::{Committed, Terms, commit_if};
 use crate::delivery::report;
 use crate::log::{Reader, SEPARATOR};
 use crate::obligation::{Call, Message};
@@ -43,7 +43,9 @@ fn only<T>(answer: Answer<T>) -> Outcome<T> {
 pub fn append<S: Sql>(stream: &mut Stream<S>, now: Moment, text: &str) -> Done<S> {
     let append = Append::parse(text)?;
     expect_raw(stream, &append)?;
-    let committed = commit_if(stream, now, append.kind, &append.entries, append.expected)?;
+    let is_batch = matches!(append.reply, Reply::Events | Reply::Offsets);
+    let terms = Terms { expected: append.expected, is_batch };
+    let committed = commit_if(stream, now, append.kind, &append.entries, terms)?;
     if committed.written.is_some() {
         keep_raw(stream, &append)?;
     }
@@ -224,10 +226,11 @@ pub fn state<S: Sql>(stream: &Stream<S>, now: Millis, at: Option<u64>) -> Done<S
                 subscription.append(&mut report::brief(stream, life, now, slug)?);
             }
         }
+        let most = if life.schedules.len() <= limits::SCHEDULES_TOLD_AHEAD { limits::RUNS_TOLD } else { 1 };
         for (slug, schedule) in body.get_mut("schedules").and_then(Value::as_object_mut).into_iter().flatten() {
             if let (Value::Object(schedule), Some(next)) = (schedule, life.schedules.get(slug)) {
                 schedule.insert("nextRun".to_owned(), json!(to_rfc3339(next.due)));
-                let coming = schedule::coming(life, slug, limits::RUNS_TOLD);
+                let coming = schedule::coming(life, slug, most);
                 schedule.insert("nextRuns".to_owned(), coming.map(to_rfc3339).collect());
                 schedule.insert("runs".to_owned(), json!(next.runs));
             }

@@ -119,10 +119,19 @@ pub fn commit<S: Sql>(
     kind: Kind,
     entries: &[Entry],
 ) -> Result<Committed, Failure> {
-    commit_if(stream, now, kind, entries, None)
+    commit_if(stream, now, kind, entries, Terms::default())
 }
 
-/// The same, if the first event that is written gets the offset `expected`.
+/// What else holds for the events of one request.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Terms {
+    /// The offset that the first event that is written must get.
+    pub expected: Option<u64>,
+    /// They came as a batch: a refusal of one of them says which.
+    pub is_batch: bool,
+}
+
+/// The same, on these terms.
 ///
 /// # Errors
 /// See [`commit`].
@@ -131,15 +140,17 @@ pub fn commit_if<S: Sql>(
     now: Moment,
     kind: Kind,
     entries: &[Entry],
-    expected: Option<u64>,
+    terms: Terms,
 ) -> Result<Committed, Failure> {
     // Check.
     let mut next = Next::after(stream, now);
-    let is_batch = entries.len() > 1 && matches!(kind, Kind::Client | Kind::Import);
-    let at_index = |failure: Failure, index| if is_batch { failure.at_index(index) } else { failure };
-    let mut checks = Checks::begin(stream, entries, expected)?;
+    let at_index = |failure: Failure, index| if terms.is_batch { failure.at_index(index) } else { failure };
+    let mut checks = Checks::begin(stream, entries, terms.expected)?;
     for (index, entry) in entries.iter().enumerate() {
         checks.check(stream, kind, index, entry, &mut next).map_err(|failure| at_index(failure, index))?;
+        if let Some(mismatch) = checks.mismatch.take() {
+            return Err(mismatch.into());
+        }
     }
     let verdicts = checks.verdicts;
     if !verdicts.iter().any(|verdict| matches!(verdict, Verdict::Append(_))) {
@@ -203,6 +214,8 @@ struct Checks<'e> {
     offset: u64,
     /// What the first event that is written must get.
     expected: Option<u64>,
+    /// It does not: no fault of any entry.
+    mismatch: Option<Problem>,
     paused: Option<Pause>,
     verdicts: Vec<Verdict>,
 }
@@ -216,6 +229,7 @@ impl<'e> Checks<'e> {
             in_batch: HashMap::new(),
             offset: stream.head().max(1),
             expected,
+            mismatch: None,
             paused: stream.life.as_ref().and_then(|life| life.state.paused.clone()),
             verdicts: Vec::with_capacity(entries.len()),
         })
@@ -261,11 +275,14 @@ impl<'e> Checks<'e> {
             cause.check_hops()?;
         }
         self.offset += 1;
-        for expected in [entry.expected, self.expected.take()].into_iter().flatten() {
-            if expected != self.offset {
-                return Err(Problem::OffsetMismatch { expected, actual: self.offset }.into());
-            }
+        let mismatch = |expected: Option<u64>| {
+            let expected = expected.filter(|expected| *expected != self.offset)?;
+            Some(Problem::OffsetMismatch { expected, actual: self.offset })
+        };
+        if let Some(problem) = mismatch(entry.expected) {
+            return Err(problem.into());
         }
+        self.mismatch = mismatch(self.expected.take());
         if matches!(kind, Kind::Client | Kind::Settle) {
             next.count();
         }

@@ -56,8 +56,7 @@ pub struct Page<T> {
     pub count: u64,
     /// The offset up to which was looked: go on behind it.
     pub after: u64,
-    /// With `last`: from here on it was looked at, and nothing was found of all that was asked for but this. Look on before
-    /// it.
+    /// With `last`, when fewer were found: nothing before this offset was looked at. Look further before it.
     pub before: Option<u64>,
     /// The stream's last offset.
     pub head: u64,
@@ -242,7 +241,8 @@ fn forward<S: Sql>(sql: &S, filter: &Filter, range: Range, room: Room) -> Result
     let mut after = range.first - 1;
     let mut scanned = 0;
     'scan: while after < range.last && scanned < limits::PAGE_SCAN_ROWS {
-        let stretch = Stretch::behind(sql, after, if scanned == 0 { NEAR_ROWS } else { FAR_ROWS })?;
+        let stretch =
+            Stretch::behind(sql, after, if scanned == 0 || filter.sieve.is_open() { NEAR_ROWS } else { FAR_ROWS })?;
         if stretch.rows == 0 {
             break;
         }
@@ -286,7 +286,7 @@ fn first_of_last<S: Sql>(sql: &S, filter: &Filter, range: Range, count: u64) -> 
     let mut end = last.first().map_or(0, |row| row.number(0));
     let mut scanned = 0;
     while end >= range.first && scanned < limits::LAST_SCAN_ROWS {
-        let rows = if scanned == 0 { NEAR_ROWS } else { FAR_ROWS };
+        let rows = if scanned == 0 || filter.sieve.is_open() { NEAR_ROWS } else { FAR_ROWS };
         // A stretch ends where the next row's begins; 0 when there is none before.
         let before = sql.run(
             "SELECT last FROM log WHERE last <= ? ORDER BY last DESC LIMIT 1 OFFSET ?",

@@ -31,6 +31,11 @@ impl Sieve {
         Self { text: text.to_owned(), ..self }
     }
 
+    /// True when every row passes.
+    pub fn is_open(&self) -> bool {
+        self.types.iter().any(String::is_empty) && self.text.is_empty()
+    }
+
     /// `(last, count, types)` of the rows behind `after`, up to `end`, that pass.
     pub fn rows<S: Sql>(&self, sql: &S, after: u64, end: u64) -> Result<Vec<Row>, Failure> {
         let [a, b, c, d] = &self.types;
@@ -67,6 +72,8 @@ impl Stretch {
             "SELECT max(last), count(*) FROM (SELECT last FROM log WHERE last > ? ORDER BY last LIMIT ?)",
             &[after.into(), rows.into()],
         )?;
-        Ok(found.first().map_or(Self { end: after, rows: 0 }, |row| Self { end: row.number(0), rows: row.number(1) }))
+        // Without rows the last offset is NULL, and that a 0.
+        let number = |column| found.first().map_or(0, |row| row.number(column));
+        Ok(Self { end: number(0).max(after), rows: number(1) })
     }
 }

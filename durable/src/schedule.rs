@@ -68,15 +68,19 @@ pub(crate) fn due(life: &Life) -> Option<Millis> {
 
 /// The next occurrences of a schedule, at most `most`, as they would come if none were missed.
 pub(crate) fn coming(life: &Life, slug: &str, most: usize) -> impl Iterator<Item = Millis> {
-    let scheduled = life.state.schedules.get(slug);
-    let first = life.schedules.get(slug).map(|next| next.due);
-    let left = scheduled.and_then(|it| it.config.max_runs).zip(life.schedules.get(slug));
-    let left =
-        left.map_or(usize::MAX, |(most, next)| usize::try_from(most - next.runs.min(most)).unwrap_or(usize::MAX));
-    let until = scheduled.and_then(|it| it.config.until).unwrap_or(Millis::MAX);
-    std::iter::successors(first, move |due| scheduled.and_then(|it| it.config.when.next(it.at, *due)))
-        .take_while(move |due| *due <= until)
-        .take(most.min(left))
+    life.state.schedules.get(slug).zip(life.schedules.get(slug)).into_iter().flat_map(move |(scheduled, next)| {
+        let config = &scheduled.config;
+        let until = config.until.unwrap_or(Millis::MAX);
+        let left = config.max_runs.map(|most| most.saturating_sub(next.runs));
+        let left = left.and_then(|left| usize::try_from(left).ok()).unwrap_or(usize::MAX);
+        // What lies behind the last that is wanted is not computed.
+        let mut due = next.due;
+        let further = std::iter::from_fn(move || {
+            due = config.when.next(scheduled.at, due)?;
+            Some(due)
+        });
+        std::iter::once(next.due).chain(further).take(most.min(left)).take_while(move |due| *due <= until)
+    })
 }
 
 /// Fires what is due, in the order in which it was due.

@@ -192,6 +192,47 @@ fn only_types_that_match_are_handed_over() {
 }
 
 #[test]
+fn what_matches_is_handed_over_however_much_lies_before_it() {
+    for (types, batch) in [
+        (json!(["wanted"]), 100),
+        (json!(["wanted"]), 1),
+        (json!(["a", "b", "c", "d", "want*"]), 100),
+        (json!(["*nted"]), 7),
+    ] {
+        let mut d = born();
+        let mut expected = Vec::new();
+        let mut head = 2;
+        for rows in [3, 199, 1, 5_000, 12_000, 1] {
+            d.database(S).execute(&format!(
+                "INSERT INTO log (last, count, at, bytes, counted, hooks, types, lines)
+                 WITH RECURSIVE n(n) AS (SELECT {} UNION ALL SELECT n + 1 FROM n WHERE n < {})
+                 SELECT n, 1, {START}, 14, 0, 0, 'other', '{{\"type\":\"other\"}}' FROM n",
+                head + 1,
+                head + rows
+            ));
+            d.evict(S);
+            expected.extend(d.append(S, r#"[{"type":"wanted"},{"type":"other"},{"type":"wanted"}]"#).offsets());
+            let _ = expected.remove(expected.len() - 2);
+            head += rows + 3;
+        }
+        subscribe(&mut d, S, "w", &json!({"from": "start", "types": types, "batch": batch}));
+        let mut told = Vec::new();
+        // Where much is passed over one is told to ask again at once.
+        for _ in 0..60 {
+            let said = d.ask_lease(S, "w", 30).unwrap();
+            if said.status == 200 {
+                let leased: Leased = serde_json::from_str(&said.body).unwrap();
+                told.extend(got(&leased));
+                d.done(S, &leased);
+            } else if said.header("tailrace-again").is_none() {
+                break;
+            }
+        }
+        assert_eq!(told, expected, "{types} {batch}");
+    }
+}
+
+#[test]
 fn a_batch_is_cut_at_1_mib_and_holds_one_event_at_least() {
     let mut d = pulled(&json!({}));
     for kib in [600, 600, 300, 1_000] {

@@ -209,6 +209,8 @@ fn what_is_refused_in_a_batch_is_named_by_its_place() {
     for (batch, code, index) in [
         (r#"[{"type":"a"},{"type":"a"},{"type":"c","idempotencyKey":"k"}]"#, "idempotency_conflict", json!(2)),
         (r#"[{"type":"a"},{"type":"a","offset":9}]"#, "offset_mismatch", json!(1)),
+        (r#"[{"type":"a","offset":9}]"#, "offset_mismatch", json!(0)),
+        (r#"{"type":"a","offset":9}"#, "offset_mismatch", Value::Null),
         (r#"[{"type":"a"},{"type":"breaker.configured","payload":{"limit":"x"}}]"#, "invalid_control_event", json!(1)),
         (
             r#"[{"type":"subscription.resumed","payload":{"slug":"none"}},{"type":"a"}]"#,

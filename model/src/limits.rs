@@ -77,6 +77,8 @@ pub const SUBSCRIPTIONS: usize = 100;
 pub const SCHEDULES: usize = 1_000;
 /// So many of the next occurrences of a schedule are told.
 pub const RUNS_TOLD: usize = 3;
+/// Of more schedules in a stream only the next occurrence of each is told: one of cron takes some 50 µs.
+pub const SCHEDULES_TOLD_AHEAD: usize = 100;
 /// The event of a schedule, in bytes.
 pub const SCHEDULED_EVENT_BYTES: usize = 256 * KIB;
 /// The shortest time between two occurrences of a schedule.

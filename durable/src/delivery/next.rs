@@ -126,11 +126,11 @@ fn first_match<S: Sql>(sql: &S, delivery: &Delivery, after: u64, until: u64) -> 
             }
             seen = seen.max(last.min(until));
         }
-        seen = look.end.min(until);
-        scanned += look.rows;
         if look.rows == 0 {
             break;
         }
+        seen = look.end.min(until);
+        scanned += look.rows;
     }
     Ok((None, seen))
 }
@@ -146,12 +146,13 @@ struct Look {
 }
 
 impl Look {
-    /// At most `rows` of them. A few are just read; of many, the database passes over those in which nothing matches.
+    /// At most `rows` of them, few where all pass. A few are just read; of many, the database passes over those in which
+    /// nothing matches.
     fn behind<S: Sql>(sql: &S, delivery: &Delivery, after: u64, rows: u64) -> Result<Self, Failure> {
-        if rows <= NEAR_ROWS {
+        if rows <= NEAR_ROWS || delivery.sieve.is_open() {
             let heads = sql.run(
                 "SELECT last, count, types FROM log WHERE last > ? ORDER BY last LIMIT ?",
-                &[after.into(), rows.into()],
+                &[after.into(), rows.min(NEAR_ROWS).into()],
             )?;
             return Ok(Self {
                 end: heads.last().map_or(after, |head| head.number(0)),
