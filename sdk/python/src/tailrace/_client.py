@@ -86,7 +86,8 @@ class Tailrace:
             return error
 
     def _request(self, call: Call) -> httpx.Request:
-        return request(call.method, self.url + call.target, self._headers, call.headers, call.body, call.patience)
+        url, cookies = self.url + call.target, self._http.cookies.jar
+        return request(call.method, url, self._headers, call.headers, cookies, call.body, call.patience)
 
 
 class Stream:
