@@ -15,6 +15,8 @@ export class Draft {
   readonly to: Signal<string>;
   /** The event, as JSON. */
   readonly event: Signal<string>;
+  /** Whether a secret was left out of the event when the page was loaded anew. */
+  readonly lacks: Signal<boolean>;
   /** The event that was appended last: it still stands there, and is no draft any more. */
   readonly appended = signal(blank);
   /** Counts the times when the event was put there from elsewhere: an editor takes it then. */
@@ -24,11 +26,12 @@ export class Draft {
   replaced: string | undefined;
 
   /** @param begun what it begins with */
-  constructor({ mode, message, to, event }: Remembered) {
+  constructor({ mode, message, to, event, lacks }: Remembered) {
     this.mode = signal(mode ?? "message");
     this.message = signal(message ?? "");
     this.to = signal(to ?? "");
     this.event = signal(event ?? blank);
+    this.lacks = signal(lacks ?? false);
   }
 
   /** What of it outlives the page. */
@@ -40,6 +43,7 @@ export class Draft {
       message: keepable(this.message.value),
       to: this.to.value || undefined,
       event,
+      lacks: event !== undefined && (this.lacks.value || event !== text) ? true : undefined,
     };
   }
 
@@ -47,6 +51,7 @@ export class Draft {
   give(text: string): void {
     this.replaced = this.event.value;
     this.event.value = text;
+    this.lacks.value = false;
     this.given.value += 1;
   }
 }
@@ -58,8 +63,8 @@ export function draftOf(path: string): Draft {
   if (known) return known;
   const draft = new Draft(recall(path));
   drafts.set(path, draft);
-  const { mode, message, to, event, appended } = draft;
-  for (const part of [mode, message, to, event, appended]) part.subscribe(() => changed(path));
+  const { mode, message, to, event, lacks, appended } = draft;
+  for (const part of [mode, message, to, event, lacks, appended]) part.subscribe(() => changed(path));
   return draft;
 }
 
