@@ -106,6 +106,18 @@ test("at the ends of the log there is none before, and none behind", async () =>
   assert.deepEqual([controls.low, controls.high], [0, 100]);
 });
 
+test("where it was not looked back to the first event there may be more, and the next look goes on there", async () => {
+  const log = aLog(900, [3]);
+  const read = async (query) => ({ ...(await log.read({ ...query, afterOffset: Math.max(0, query.beforeOffset - 401) })), from: query.beforeOffset - 400 }); // prettier-ignore
+  const controls = new Controls(900, read);
+  await controls.reach(900, 900, signal);
+  assert.deepEqual(
+    log.asked.map(({ beforeOffset }) => beforeOffset),
+    [901, 501, 101],
+  );
+  assert.equal(controls.before(900)?.offset, 3);
+});
+
 test("page by page all of them are reached", async () => {
   const every = Array.from({ length: 200 }, (_, index) => index + 1);
   const log = aLog(200, every);

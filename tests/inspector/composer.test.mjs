@@ -302,7 +302,7 @@ test("no secret of a draft is kept, and nothing that is too large", async (t) =>
   await page.reload();
   const lacks = page.getByText("What looked like a secret was left out");
   await lacks.waitFor();
-  await page.getByRole("combobox", { name: "Begin with a template" }).selectOption("message");
+  await page.getByLabel("Begin with a template").selectOption("breaker.configured");
   await soon(async () => assert.equal(await lacks.count(), 0));
 
   await page.locator("#composer-message").click();

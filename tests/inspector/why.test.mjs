@@ -61,7 +61,7 @@ test("from an answer one comes to what somebody said, through the stream of a su
 });
 
 /** An agent that deployed what a person approved. The tool is a person as well: both answer without naming a cause. */
-async function anApproval() {
+async function anApproval({ result = "deployed" } = {}) {
   const model = provider.model(({ messages }) =>
     messages.at(-1).role === "tool" ? { content: "Done." } : { toolCalls: [wants("deploy", { to: "prod" })] },
   );
@@ -73,7 +73,7 @@ async function anApproval() {
   const { callId } = question.payload;
   const approved = await stream.append({ type: "tool.approved", payload: { callId } });
   await stream.event("tool.requested");
-  const completed = await stream.append({ type: "tool.completed", payload: { callId, result: "deployed" } });
+  const completed = await stream.append({ type: "tool.completed", payload: { callId, result } });
   await stream.outputs(2);
   return { stream, input, question, approved, completed };
 }
@@ -112,6 +112,14 @@ test("from what a person approved one comes to the question, and on to what was 
   await soon(async () => assert.match(await told(page), /8 events followed/));
   assert.ok((await shown(page)).includes(`${approved.offset} tool.approved`));
   assert.deepEqual(await answering(page), ["tool.approved", "tool.completed"]);
+});
+
+test("an answer that is large is an answer all the same, also in the middle of the way", async (t) => {
+  const { stream, input } = await anApproval({ result: "x".repeat(70_000) });
+  const { offset } = (await stream.events()).findLast(({ type }) => type === "agent.output-added");
+  const page = await openStream(t, stream, { query: { offset, panel: "why" } });
+  await looked(page);
+  assert.match(await told(page), new RegExp(`goes back to event ${input.offset}, `));
 });
 
 test("a decision about a call that nobody asked for says so", async (t) => {

@@ -7,6 +7,7 @@ import { computed, signal } from "@preact/signals";
 import { Tailrace, TailraceError, type StoredEvent } from "tailrace";
 import { keep, kept } from "../ui/kept.ts";
 import { parse } from "../event/payload.ts";
+import { lastBy, type LastQuery } from "./last.ts";
 
 const TOKEN = "tailrace-token";
 
@@ -153,32 +154,9 @@ export async function page(
   return { ...(JSON.parse(`{${close[1]}`) as Omit<Page, "entries">), entries };
 }
 
-/**
- * The last events that match, before an offset or in all, however far back they lie. A page of large events is cut, and
- * holds the first of them: the others are read as well.
- */
-export async function lastOf(
-  path: string,
-  { types, last, beforeOffset }: { types?: string | undefined; last: number; beforeOffset?: number | undefined },
-  signal?: AbortSignal,
-): Promise<Page> {
-  const found = await page(path, { types, last, beforeOffset }, signal);
-  const { entries, head } = found;
-  const before = beforeOffset ?? head + 1;
-  let at = found.afterOffset;
-  while (at < before - 1) {
-    const rest = await page(path, { types, afterOffset: at, beforeOffset: before, limit: last }, signal);
-    entries.push(...rest.entries);
-    if (rest.afterOffset <= at) break;
-    at = rest.afterOffset;
-  }
-  const left = last - entries.length;
-  if (found.beforeOffset !== undefined && left > 0) {
-    const further = await lastOf(path, { types, last: left, beforeOffset: found.beforeOffset }, signal);
-    entries.unshift(...further.entries);
-  }
-  return { entries, afterOffset: at, head };
-}
+/** The last events of some types, as {@link lastBy} reads them. */
+export const lastOf = (path: string, query: LastQuery, signal: AbortSignal): Promise<Page> =>
+  lastBy((each) => page(path, each, signal), query);
 
 /** An event's line, byte for byte as it is stored: numbers past 2^53 are not rounded. */
 export async function lineOf(path: string, offset: number, signal?: AbortSignal): Promise<string> {

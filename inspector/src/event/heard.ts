@@ -44,7 +44,7 @@ function listen(stream: OpenStream): Heard {
     if (stream.head.value === 0 && speeches.clear()) changed();
   });
   const look = (): void => {
-    lastOf(stream.path, { types: KNOWN, last: LOOKED_AT }).then(
+    lastOf(stream.path, { types: KNOWN, last: LOOKED_AT }, stream.signal).then(
       ({ entries }) => {
         speeches.learn(entries.map(({ event }) => event));
         changed();

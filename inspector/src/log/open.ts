@@ -50,6 +50,11 @@ export class OpenStream {
     this.span = signal(this.#newSpan());
   }
 
+  /** Aborted when nobody looks at the stream any more. */
+  get signal(): AbortSignal {
+    return this.#stop.signal;
+  }
+
   /** Calls for each event that comes while the stream is open. Returns what ends it. */
   onEvent(listener: (event: StoredEvent) => void): () => void {
     this.#listeners.add(listener);

@@ -8,11 +8,14 @@ export const CONTROL =
 const isControl = (type: string): boolean =>
   /^(stream|breaker|schedule|subscription)\.|^(webhook|tool)\.(configured|removed)$/.test(type);
 
-/** Reads control events: up to an offset, the last so many; or behind one, the first so many. */
+/**
+ * Reads control events: up to an offset, the last so many; or behind one, the first so many. Where it found fewer of the
+ * last, `from` is the first offset that it looked at.
+ */
 export type Read = (
   query: { types: string; afterOffset?: number; beforeOffset?: number; last?: number; limit?: number },
   signal: AbortSignal,
-) => Promise<{ events: readonly StoredEvent[]; upTo: number; head: number }>;
+) => Promise<{ events: readonly StoredEvent[]; from?: number | undefined; upTo: number; head: number }>;
 
 const PAGE = 20;
 /** A page of a long log may be looked at without a hit. */
@@ -82,9 +85,9 @@ export class Controls {
 
   async #older(signal: AbortSignal): Promise<void> {
     const before = this.low + 1;
-    const { events } = await this.#read({ types: CONTROL, beforeOffset: before, last: PAGE }, signal);
-    // Fewer than asked for: there are no more.
-    this.low = events.length < PAGE ? 0 : (events[0]?.offset ?? 1) - 1;
+    const { events, from = 1 } = await this.#read({ types: CONTROL, beforeOffset: before, last: PAGE }, signal);
+    // Fewer than asked for: there are no more, as far as was looked.
+    this.low = (events.length < PAGE ? from : (events[0]?.offset ?? 1)) - 1;
     this.events = [...events, ...this.events];
   }
 

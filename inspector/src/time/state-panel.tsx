@@ -206,12 +206,13 @@ function useControls(
       const { types, beforeOffset, last } = query;
       const {
         entries,
+        beforeOffset: from,
         afterOffset: upTo,
         head: end,
       } = await (last === undefined
         ? page(stream.path, query, signal)
         : lastOf(stream.path, { types, beforeOffset, last }, signal));
-      return { events: entries.map(({ event }) => event), upTo, head: end };
+      return { events: entries.map(({ event }) => event), from, upTo, head: end };
     };
     controls.current = { life, controls: new Controls(at, read) };
   }

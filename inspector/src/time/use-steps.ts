@@ -21,10 +21,12 @@ interface Held {
   readonly of: OpenStream;
   readonly steps: readonly Step[];
   readonly hasEarlier: boolean;
+  /** Nothing before this offset was looked at. */
+  readonly from: number | undefined;
 }
 
 export function useSteps(stream: OpenStream): Steps {
-  const [held, hold] = useState<Held>({ of: stream, steps: [], hasEarlier: true });
+  const [held, hold] = useState<Held>({ of: stream, steps: [], hasEarlier: true, from: undefined });
   const [isLoading, setLoading] = useState(true);
   const [trouble, fail] = useState<Error | undefined>(undefined);
   const stop = useRef(new AbortController());
@@ -35,13 +37,14 @@ export function useSteps(stream: OpenStream): Steps {
       const { signal } = stop.current;
       setLoading(true);
       stretch(stream.path, before, signal)
-        .then(({ steps, isAll }) => {
+        .then(({ steps, isAll, from }) => {
           if (signal.aborted) return;
           fail(undefined);
           hold((known) => ({
             of: stream,
             steps: joined(steps, known.of === stream ? known.steps : []),
             hasEarlier: !isAll,
+            from,
           }));
         })
         .catch((error: unknown) => {
@@ -56,7 +59,7 @@ export function useSteps(stream: OpenStream): Steps {
 
   useEffect(() => {
     stop.current = new AbortController();
-    hold({ of: stream, steps: [], hasEarlier: true });
+    hold({ of: stream, steps: [], hasEarlier: true, from: undefined });
     const unheard = stream.onEvent((event) => {
       if (isOfAgents(event.type)) hold((known) => ({ ...known, steps: joined(known.steps, [stepOf(event)]) }));
     });
@@ -67,9 +70,8 @@ export function useSteps(stream: OpenStream): Steps {
     };
   }, [stream, life, load]);
 
-  const { steps, hasEarlier } = held;
-  const first = steps[0]?.offset;
-  const earlier = useCallback(() => load(first), [load, first]);
+  const { steps, hasEarlier, from } = held;
+  const earlier = useCallback(() => load(from), [load, from]);
   return { steps, isLoading, hasEarlier, trouble, earlier };
 }
 
@@ -78,12 +80,13 @@ async function stretch(
   path: string,
   before: number | undefined,
   signal: AbortSignal,
-): Promise<{ steps: Step[]; isAll: boolean }> {
+): Promise<{ steps: Step[]; isAll: boolean; from: number | undefined }> {
   try {
-    const { entries } = await lastOf(path, { types: TYPES, beforeOffset: before, last: PAGE }, signal);
-    return { steps: entries.map(({ event }) => stepOf(event)), isAll: entries.length < PAGE };
+    const { entries, beforeOffset } = await lastOf(path, { types: TYPES, beforeOffset: before, last: PAGE }, signal);
+    const isAll = entries.length < PAGE && beforeOffset === undefined;
+    return { steps: entries.map(({ event }) => stepOf(event)), isAll, from: beforeOffset ?? entries[0]?.event.offset };
   } catch (error) {
-    if (error instanceof TailraceError && error.status === 404) return { steps: [], isAll: true };
+    if (error instanceof TailraceError && error.status === 404) return { steps: [], isAll: true, from: undefined };
     throw error;
   }
 }

@@ -13,7 +13,7 @@ const PAGE = 500;
 const BEFORE = 40;
 /** With details of each, that is the most of a page. */
 const STREAMS = 50;
-/** So far back a question is looked for, in pages of questions. */
+/** So far back a question is looked for, in pages of questions; where those are rare, as far as `lastOf` looks. */
 const PAGES_OF_QUESTIONS = 10;
 const QUESTIONS = 200;
 
@@ -22,7 +22,8 @@ export function sourceOf(held: (path: string, offset: number) => StoredEvent | u
   return {
     async before({ path, offset }, signal) {
       const known = held(path, offset);
-      if (known) return [seen(known)];
+      // A large one is held without its payload, and that says what it answers.
+      if (known && known.payload !== undefined) return [seen(known)];
       const beforeOffset = offset + 1;
       const { facts: near } = await stretch(path, { beforeOffset, last: BEFORE }, signal);
       // A page of large events may end before the one that is wanted.
