@@ -1,3 +1,4 @@
+// What of a draft is kept for when the page is loaded anew.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MOST, recall, remember } from "../src/hands/remembered.ts";

@@ -2,7 +2,7 @@
 import { signal, type Signal } from "@preact/signals";
 import { isNarrow } from "../ui/narrow.ts";
 import { go } from "../route.ts";
-import { keepable, recall, remember, withoutSecrets, type Remembered } from "./remembered.ts";
+import { recall, remember, type Remembered } from "./remembered.ts";
 import { template, textOf } from "./templates.ts";
 
 const blank = textOf(template("message"));
@@ -15,8 +15,6 @@ export class Draft {
   readonly to: Signal<string>;
   /** The event, as JSON. */
   readonly event: Signal<string>;
-  /** Whether a secret was left out of the event when the page was loaded anew. */
-  readonly lacks: Signal<boolean>;
   /** The event that was appended last: it still stands there, and is no draft any more. */
   readonly appended = signal(blank);
   /** Counts the times when the event was put there from elsewhere: an editor takes it then. */
@@ -26,24 +24,21 @@ export class Draft {
   replaced: string | undefined;
 
   /** @param begun what it begins with */
-  constructor({ mode, message, to, event, lacks }: Remembered) {
+  constructor({ mode, message, to, event }: Remembered) {
     this.mode = signal(mode ?? "message");
     this.message = signal(message ?? "");
     this.to = signal(to ?? "");
     this.event = signal(event ?? blank);
-    this.lacks = signal(lacks ?? false);
   }
 
   /** What of it outlives the page. */
   get kept(): Remembered {
-    const text = this.event.value;
-    const event = text === blank || text === this.appended.value ? undefined : withoutSecrets(text);
+    const event = this.event.value;
     return {
       mode: this.mode.value === "event" ? "event" : undefined,
-      message: keepable(this.message.value),
+      message: this.message.value || undefined,
       to: this.to.value || undefined,
-      event,
-      lacks: event !== undefined && (this.lacks.value || event !== text) ? true : undefined,
+      event: event === blank || event === this.appended.value ? undefined : event,
     };
   }
 
@@ -51,7 +46,6 @@ export class Draft {
   give(text: string): void {
     this.replaced = this.event.value;
     this.event.value = text;
-    this.lacks.value = false;
     this.given.value += 1;
   }
 }
@@ -63,8 +57,8 @@ export function draftOf(path: string): Draft {
   if (known) return known;
   const draft = new Draft(recall(path));
   drafts.set(path, draft);
-  const { mode, message, to, event, lacks, appended } = draft;
-  for (const part of [mode, message, to, event, lacks, appended]) part.subscribe(() => changed(path));
+  const { mode, message, to, event, appended } = draft;
+  for (const part of [mode, message, to, event, appended]) part.subscribe(() => changed(path));
   return draft;
 }
 

@@ -59,7 +59,6 @@ export function EventForm({ stream, draft }: { stream: OpenStream; draft: Draft 
     try {
       const stored = await post(stream.path, text);
       draft.appended.value = text;
-      draft.lacks.value = false;
       done(stream.path, stored);
       judge({ is: "appended", offset: stored[0]?.offset ?? 0, count: stored.length });
       editor.current?.mark(undefined);
@@ -89,7 +88,6 @@ export function EventForm({ stream, draft }: { stream: OpenStream; draft: Draft 
         leave={() => button.current?.focus()}
         pausedAt={pausedAt}
       />
-      {draft.lacks.value && <p class="lacks">What looked like a secret was left out: fill it in.</p>}
       <div class="event-acts">
         <Templates draft={draft} />
         <p id="event-verdict" class="verdict" data-is={verdict.is} role="status">
