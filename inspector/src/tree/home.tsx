@@ -79,25 +79,31 @@ function readable(text: string): string {
 
 function Recent(): JSX.Element {
   const now = current();
-  const [most, setMost] = useState(LOOKED_AT);
+  const [wanted, want] = useState({ most: LOOKED_AT });
+  const [isLooking, setLooking] = useState(true);
   useEffect(() => now.surveyAnew(), [now]);
   useEffect(() => {
     let isOver = false;
     const look = async (): Promise<void> => {
-      while (!isOver && !isShut.value && !now.survey.isWhole && now.survey.seen < most) {
+      while (!isOver && !isShut.value && !now.survey.isWhole && now.survey.seen < wanted.most) {
         await now.surveyOn({ details: true });
       }
     };
-    look().catch(() => {});
+    setLooking(true);
+    look()
+      .catch(() => {})
+      .finally(() => {
+        if (!isOver) setLooking(false);
+      });
     return () => (isOver = true);
-  }, [now, most]);
+  }, [now, wanted]);
   const streams = now
     .streams()
     .sort((one, other) => (other.lastEventAt ?? "").localeCompare(one.lastEventAt ?? ""))
     .slice(0, SHOWN);
   const { seen, isWhole } = now.survey;
   if (isShut.value) return <p class="dim">A token is needed to see them.</p>;
-  if (streams.length === 0) {
+  if (streams.length === 0 && (isWhole || isLooking)) {
     return <p class="dim">{isWhole ? "None yet. The first line below makes one." : "Looking …"}</p>;
   }
   return (
@@ -117,10 +123,10 @@ function Recent(): JSX.Element {
       {!isWhole && (
         <p class="dim" role="status">
           Of the first {seen.toLocaleString("en")} streams by path; there are more.{" "}
-          {seen < most ? (
+          {isLooking ? (
             "Looking …"
           ) : (
-            <button type="button" class="quiet" onClick={() => setMost(seen + MORE)}>
+            <button type="button" class="quiet" onClick={() => want({ most: seen + MORE })}>
               Look at {MORE.toLocaleString("en")} more
             </button>
           )}
