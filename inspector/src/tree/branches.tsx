@@ -1,7 +1,7 @@
 /** The tree itself: rows that exist only while they are seen, loaded level by level as they are unfolded. */
 import type { ItemInstance } from "@headless-tree/core";
 import type { JSX } from "preact";
-import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { tailrace, wordsOf } from "../api/connection.ts";
 import { parentOf } from "../api/path.ts";
 import { go, path } from "../route.ts";
@@ -231,13 +231,20 @@ function useFresh(known: Known, now: () => { seen: readonly ItemInstance<string>
 /** Asks how those stand that are in sight, and were loaded without it: a page of a level at a time. */
 function useDetails(known: Known, seen: readonly ItemInstance<string>[]): void {
   const asked = useRef(new Set<string>());
-  const next = seen.map((item) => item.getId()).find((id) => known.isBare(id) && !asked.current.has(id));
+  // One after the other: what an answer brings need not be asked for.
+  const [isAsking, setAsking] = useState(false);
+  const bare = seen.map((item) => item.getId()).find((id) => known.isBare(id) && !asked.current.has(id));
+  const next = isAsking ? undefined : bare;
   useEffect(() => {
     if (next === undefined || isShut.value) return undefined;
     const timer = setTimeout(() => {
       // It is asked for once: who does not say how it stands is not asked again and again.
       asked.current.add(next);
-      void known.loadAround(next).catch(() => {});
+      setAsking(true);
+      void known
+        .loadAround(next)
+        .catch(() => {})
+        .finally(() => setAsking(false));
     }, REST_MS);
     return () => clearTimeout(timer);
   }, [known, next, isShut.value]);
