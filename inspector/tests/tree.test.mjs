@@ -139,6 +139,28 @@ test("who wants more of a wide level gets it in few questions, and how a stream 
   assert.equal(known.stream("/s2500").head, 1, "what is known of it stays");
 });
 
+test("a page that is looked at anew keeps nobody from wanting more, nor ends that", async () => {
+  const server = aServer(many(3_000));
+  let answer;
+  const held = new Promise((resolve) => (answer = resolve));
+  const ask = async (path, query) => {
+    if (query.limit > 50) await held;
+    return server.ask(path, query);
+  };
+  const known = aTree({ ask });
+  await known.load("/");
+  const { isLoading } = known.level("/");
+  const anew = known.loadAround("/s0020");
+  assert.deepEqual([isLoading, known.level("/").isLoading], [false, false]);
+  const more = known.loadMore("/");
+  assert.equal(known.level("/").isLoading, true);
+  await anew;
+  assert.equal(known.level("/").isLoading, true);
+  answer();
+  await more;
+  assert.deepEqual([known.level("/").isLoading, known.level("/").children.length], [false, 1_050]);
+});
+
 test("a page that is loaded anew takes in what was born and lets go of what died, and leaves the rest", async () => {
   const server = aServer(many(120));
   const known = aTree(server);

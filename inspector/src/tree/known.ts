@@ -152,15 +152,18 @@ export class Known {
   async #load(path: string, query: { details?: boolean; limit: number; after: string | undefined }): Promise<void> {
     const before = this.level(path);
     const isNew = before.after === undefined;
-    this.#put(path, { ...before, isLoading: true });
+    // What is only looked at anew keeps nobody from wanting more.
+    const brings = query.after === before.after;
+    if (brings) this.#put(path, { ...before, isLoading: true });
     try {
       const answer = await this.#children(path, query);
-      this.#merge(path, query.after, answer);
+      this.#merge(path, query.after, answer, brings);
     } catch (error) {
-      const { children, after: loaded } = this.level(path);
+      const { children, after: loaded, isLoading } = this.level(path);
       const trouble = error instanceof Error ? error : new Error(String(error));
       // What was seen before stays: the next time it may be answered again.
-      this.#put(path, { children, after: loaded, isLoading: false, trouble: isNew ? trouble : undefined });
+      const isStill = !brings && isLoading;
+      this.#put(path, { children, after: loaded, isLoading: isStill, trouble: isNew ? trouble : undefined });
       throw error;
     }
   }
@@ -267,7 +270,8 @@ export class Known {
   }
 
   /** What was answered holds for all paths behind `after`, up to where the answer ends; what was loaded beside stays. */
-  #merge(path: string, after: string | undefined, answer: Answer): void {
+  /** @param brings whether it is what the level was loading */
+  #merge(path: string, after: string | undefined, answer: Answer, brings = false): void {
     const before = this.level(path);
     const end = answer.after;
     const kept = before.children.filter((it) => it <= (after ?? "") || (end !== null && it > end));
@@ -275,7 +279,8 @@ export class Known {
     const reached = end === null || before.after === null ? end : [before.after ?? "", end].sort()[1];
     answer.children.forEach((child) => this.#learn(child));
     const isWhole = end === null || before.after === null;
-    this.#put(path, { children, after: isWhole ? null : reached, isLoading: false });
+    const isLoading = !brings && before.isLoading;
+    this.#put(path, { children, after: isWhole ? null : reached, isLoading });
   }
 
   #learn(child: Child): void {
