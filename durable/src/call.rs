@@ -226,13 +226,9 @@ pub fn state<S: Sql>(stream: &Stream<S>, now: Millis, at: Option<u64>) -> Done<S
                 subscription.append(&mut report::brief(stream, life, now, slug)?);
             }
         }
-        let most = if life.schedules.len() <= limits::SCHEDULES_TOLD_AHEAD { limits::RUNS_TOLD } else { 1 };
         for (slug, schedule) in body.get_mut("schedules").and_then(Value::as_object_mut).into_iter().flatten() {
-            if let (Value::Object(schedule), Some(next)) = (schedule, life.schedules.get(slug)) {
-                schedule.insert("nextRun".to_owned(), json!(to_rfc3339(next.due)));
-                let coming = schedule::coming(life, slug, most);
-                schedule.insert("nextRuns".to_owned(), coming.map(to_rfc3339).collect());
-                schedule.insert("runs".to_owned(), json!(next.runs));
+            if let Value::Object(schedule) = schedule {
+                schedule.append(&mut schedule::brief(life, slug));
             }
         }
         body.insert("lastEventAt".to_owned(), json!(to_rfc3339(life.last_at)));

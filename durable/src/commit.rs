@@ -145,16 +145,17 @@ pub fn commit_if<S: Sql>(
     // Check.
     let mut next = Next::after(stream, now);
     let at_index = |failure: Failure, index| if terms.is_batch { failure.at_index(index) } else { failure };
-    let mut checks = Checks::begin(stream, entries, terms.expected)?;
+    let mut checks = Checks::begin(stream, entries)?;
     for (index, entry) in entries.iter().enumerate() {
         checks.check(stream, kind, index, entry, &mut next).map_err(|failure| at_index(failure, index))?;
-        if let Some(mismatch) = checks.mismatch.take() {
-            return Err(mismatch.into());
-        }
     }
     let verdicts = checks.verdicts;
     if !verdicts.iter().any(|verdict| matches!(verdict, Verdict::Append(_))) {
         return Ok(duplicates_only(verdicts));
+    }
+    let first = last_offset(stream) + 1;
+    if let Some(expected) = terms.expected.filter(|expected| *expected != first) {
+        return Err(Problem::OffsetMismatch { expected, actual: first }.into());
     }
 
     // Make the lines.
@@ -203,6 +204,11 @@ pub fn commit_if<S: Sql>(
     Ok(Committed { events, tripped, written, drafts })
 }
 
+/// The offset behind which a commit writes; the first of a life writes behind the birth.
+fn last_offset<S: Sql>(stream: &Stream<S>) -> u64 {
+    stream.head().max(1)
+}
+
 /// What is found out about the entries of one commit, entry by entry, each seeing what those before it do.
 struct Checks<'e> {
     reader: Reader,
@@ -212,24 +218,18 @@ struct Checks<'e> {
     in_batch: HashMap<&'e str, (usize, &'e Entry)>,
     /// The last offset so far.
     offset: u64,
-    /// What the first event that is written must get.
-    expected: Option<u64>,
-    /// It does not: no fault of any entry.
-    mismatch: Option<Problem>,
     paused: Option<Pause>,
     verdicts: Vec<Verdict>,
 }
 
 impl<'e> Checks<'e> {
-    fn begin<S: Sql>(stream: &Stream<S>, entries: &'e [Entry], expected: Option<u64>) -> Result<Self, Failure> {
+    fn begin<S: Sql>(stream: &Stream<S>, entries: &'e [Entry]) -> Result<Self, Failure> {
         let wanted: Vec<&str> = entries.iter().filter_map(|entry| entry.key.as_deref()).collect();
         Ok(Self {
             reader: Reader::default(),
             used: if stream.life.is_some() { keys::find(&stream.sql, &wanted)? } else { HashMap::new() },
             in_batch: HashMap::new(),
-            offset: stream.head().max(1),
-            expected,
-            mismatch: None,
+            offset: last_offset(stream),
             paused: stream.life.as_ref().and_then(|life| life.state.paused.clone()),
             verdicts: Vec::with_capacity(entries.len()),
         })
@@ -275,14 +275,9 @@ impl<'e> Checks<'e> {
             cause.check_hops()?;
         }
         self.offset += 1;
-        let mismatch = |expected: Option<u64>| {
-            let expected = expected.filter(|expected| *expected != self.offset)?;
-            Some(Problem::OffsetMismatch { expected, actual: self.offset })
-        };
-        if let Some(problem) = mismatch(entry.expected) {
-            return Err(problem.into());
+        if let Some(expected) = entry.expected.filter(|expected| *expected != self.offset) {
+            return Err(Problem::OffsetMismatch { expected, actual: self.offset }.into());
         }
-        self.mismatch = mismatch(self.expected.take());
         if matches!(kind, Kind::Client | Kind::Settle) {
             next.count();
         }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use tailrace_model::cause::Origin;
 use tailrace_model::control::Control;
 use tailrace_model::control::schedule::occurrence;
+use tailrace_model::limits;
 use tailrace_model::line::StoredEvent;
 use tailrace_model::state::{ControlState, Scheduled};
-use tailrace_model::time::Millis;
+use tailrace_model::time::{Millis, to_rfc3339};
 
 use crate::children::system_entry;
 use crate::commit::{Entry, Kind, commit};
@@ -66,21 +67,30 @@ pub(crate) fn due(life: &Life) -> Option<Millis> {
     life.schedules.values().map(|next| next.due).min()
 }
 
-/// The next occurrences of a schedule, at most `most`, as they would come if none were missed.
-pub(crate) fn coming(life: &Life, slug: &str, most: usize) -> impl Iterator<Item = Millis> {
-    life.state.schedules.get(slug).zip(life.schedules.get(slug)).into_iter().flat_map(move |(scheduled, next)| {
-        let config = &scheduled.config;
-        let until = config.until.unwrap_or(Millis::MAX);
-        let left = config.max_runs.map(|most| most.saturating_sub(next.runs));
-        let left = left.and_then(|left| usize::try_from(left).ok()).unwrap_or(usize::MAX);
-        // What lies behind the last that is wanted is not computed.
-        let mut due = next.due;
-        let further = std::iter::from_fn(move || {
-            due = config.when.next(scheduled.at, due)?;
-            Some(due)
-        });
-        std::iter::once(next.due).chain(further).take(most.min(left)).take_while(move |due| *due <= until)
-    })
+/// How a schedule stands, as `/api/state` says it: when it fires next, and then, and how often it has.
+pub(crate) fn brief(life: &Life, slug: &str) -> Map<String, Value> {
+    let mut out = Map::new();
+    if let (Some(scheduled), Some(next)) = (life.state.schedules.get(slug), life.schedules.get(slug)) {
+        let most = if life.schedules.len() <= limits::SCHEDULES_TOLD_AHEAD { limits::RUNS_TOLD } else { 1 };
+        out.insert("nextRun".to_owned(), json!(to_rfc3339(next.due)));
+        out.insert("nextRuns".to_owned(), coming(scheduled, *next).take(most).map(to_rfc3339).collect());
+        out.insert("runs".to_owned(), json!(next.runs));
+    }
+    out
+}
+
+/// The next occurrences of a schedule, as they come if none is missed. Each is computed when it is asked for.
+fn coming(scheduled: &Scheduled, next: Next) -> impl Iterator<Item = Millis> {
+    let config = &scheduled.config;
+    let until = config.until.unwrap_or(Millis::MAX);
+    let left = config.max_runs.map(|most| most.saturating_sub(next.runs));
+    let left = left.and_then(|left| usize::try_from(left).ok()).unwrap_or(usize::MAX);
+    let mut due = next.due;
+    let further = std::iter::from_fn(move || {
+        due = config.when.next(scheduled.at, due)?;
+        Some(due)
+    });
+    std::iter::once(next.due).chain(further).take(left).take_while(move |due| *due <= until)
 }
 
 /// Fires what is due, in the order in which it was due.
